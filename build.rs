@@ -1,0 +1,127 @@
+//! Compiles the protobuf sources that the crate needs at run time.
+//!
+//! Two things go to `OUT_DIR`: the server code of Locum's own API (`proto/locum/v1`), and a
+//! descriptor set of the Envoy messages that Locum sends, from the protos that ship inside the
+//! envoy-types crate. The descriptors are what canonical encoding and canonical JSON walk by.
+//! Nothing is downloaded and no `protoc` is needed.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use anyhow::{Context, Result, bail, ensure};
+use protox::Compiler;
+
+/// The files of Locum's own API, below `proto/`.
+const LOCUM_PROTOS: &[&str] = &["locum/v1/serving.proto"];
+
+/// Every file with a message that Locum puts into a discovery response, a bootstrap or an `Any`
+/// inside them, or that Envoy's `/config_dump` wraps them in. What they import comes along.
+const ENVOY_PROTOS: &[&str] = &[
+    "envoy/admin/v3/config_dump.proto",
+    "envoy/config/bootstrap/v3/bootstrap.proto",
+    "envoy/config/cluster/v3/cluster.proto",
+    "envoy/config/endpoint/v3/endpoint.proto",
+    "envoy/config/listener/v3/listener.proto",
+    "envoy/config/route/v3/route.proto",
+    "envoy/extensions/clusters/aggregate/v3/cluster.proto",
+    "envoy/extensions/clusters/dns/v3/dns_cluster.proto",
+    "envoy/extensions/filters/http/router/v3/router.proto",
+    "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto",
+    "envoy/extensions/http/early_header_mutation/header_mutation/v3/header_mutation.proto",
+    "envoy/extensions/load_balancing_policies/cluster_provided/v3/cluster_provided.proto",
+    "envoy/extensions/load_balancing_policies/least_request/v3/least_request.proto",
+    "envoy/extensions/load_balancing_policies/maglev/v3/maglev.proto",
+    "envoy/extensions/load_balancing_policies/random/v3/random.proto",
+    "envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.proto",
+    "envoy/extensions/resource_monitors/downstream_connections/v3/downstream_connections.proto",
+    "envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.proto",
+    "envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.proto",
+    "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.proto",
+    "envoy/extensions/transport_sockets/tls/v3/tls.proto",
+    "envoy/extensions/upstreams/http/v3/http_protocol_options.proto",
+];
+
+/// The folders of envoy-types' `proto/` that its files import from.
+const ENVOY_INCLUDES: &[&str] = &[
+    "cel-spec/proto",
+    "client_model",
+    "data-plane-api",
+    "googleapis",
+    "opentelemetry-proto",
+    "protoc-gen-validate",
+    "xds",
+];
+
+fn main() -> Result<()> {
+    let out = PathBuf::from(env::var("OUT_DIR").context("cargo sets OUT_DIR")?);
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=Cargo.lock");
+    println!("cargo::rerun-if-changed=proto");
+    compile_own_api()?;
+    let protos = envoy_types_folder()?.join("proto");
+    let descriptors = envoy_descriptors(&protos)?;
+    fs::write(out.join("envoy.bin"), descriptors).context("writing the descriptor set")
+}
+
+/// Server and client code for `proto/`, in Rust.
+fn compile_own_api() -> Result<()> {
+    let descriptors = protox::compile(LOCUM_PROTOS, ["proto"]).context("compiling proto/")?;
+    tonic_prost_build::configure()
+        .compile_well_known_types(true)
+        .extern_path(".google.protobuf", "::envoy_types::pb::google::protobuf")
+        .compile_fds(descriptors)
+        .context("generating code for proto/")
+}
+
+/// The encoded descriptor set of [`ENVOY_PROTOS`] and all they import.
+fn envoy_descriptors(protos: &Path) -> Result<Vec<u8>> {
+    let includes = ENVOY_INCLUDES.iter().map(|folder| protos.join(folder));
+    let mut compiler = Compiler::new(includes).context("envoy-types' proto folder")?;
+    compiler
+        .include_imports(true)
+        .include_source_info(false)
+        .open_files(ENVOY_PROTOS)
+        .context("compiling Envoy's protos")?;
+    // Encoded by protox itself: prost's types would lose the options that are extensions,
+    // `sensitive` among them.
+    Ok(compiler.encode_file_descriptor_set())
+}
+
+/// Where cargo keeps the sources of the envoy-types crate that this build uses.
+///
+/// `--filter-platform` matters: without it cargo wants the manifests of every platform's
+/// dependencies, which are not there in a fresh cargo home.
+fn envoy_types_folder() -> Result<PathBuf> {
+    let target = env::var("TARGET").context("cargo sets TARGET")?;
+    let output = Command::new(env::var("CARGO").context("cargo sets CARGO")?)
+        .args(["metadata", "--format-version", "1", "--offline", "--locked"])
+        .args(["--filter-platform", &target])
+        .output()
+        .context("running cargo metadata")?;
+    if !output.status.success() {
+        bail!(
+            "cargo metadata: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).context("reading cargo metadata")?;
+    let packages = metadata["packages"]
+        .as_array()
+        .context("cargo metadata has packages")?;
+    let manifest = packages
+        .iter()
+        .find(|package| package["name"] == "envoy-types")
+        .and_then(|package| package["manifest_path"].as_str())
+        .context("cargo metadata names envoy-types")?;
+    let folder = Path::new(manifest)
+        .parent()
+        .context("a manifest is in a folder")?;
+    ensure!(
+        folder.join("proto").is_dir(),
+        "{} has no proto folder",
+        folder.display()
+    );
+    Ok(folder.to_path_buf())
+}

@@ -1,0 +1,75 @@
+//! The echo backend as a process: its command line, for whichever program serves as one.
+
+use std::io::Write;
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use clap::Parser;
+
+use super::{Echo, Identity};
+
+/// A backend that says who it is, as echo-basic does.
+#[derive(Debug, Parser)]
+#[command(
+    name = "locum-echo",
+    version,
+    after_help = "PUT /__control {\"status\": 503} makes every answer a 503; {} mends it."
+)]
+pub struct Options {
+    /// Where to listen; port 0 means any free one, which is printed.
+    #[arg(long, env = "LOCUM_ECHO_LISTEN", default_value = "127.0.0.1:3000")]
+    listen: SocketAddr,
+    /// The name it gives as its pod's.
+    #[arg(long, env = "POD_NAME", default_value = "echo")]
+    pod: String,
+    /// The namespace it gives.
+    #[arg(long, env = "NAMESPACE", default_value = "default")]
+    namespace: String,
+    /// Ends when standard input does, so that no backend outlives who started it.
+    #[arg(long)]
+    with_parent: bool,
+}
+
+impl Options {
+    /// Serves until its task is ended or, with `--with-parent`, until standard input is.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be bound, or standard output is closed.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let identity = Identity {
+            namespace: self.namespace,
+            ..Identity::pod(&self.pod)
+        };
+        let echo = Echo::start(self.listen, identity).await;
+        let echo = echo.with_context(|| format!("cannot listen on {}", self.listen))?;
+        writeln!(
+            std::io::stdout().lock(),
+            "{} on {}",
+            self.pod,
+            echo.address()
+        )?;
+        if self.with_parent {
+            tokio::select! {
+                () = echo.served() => {}
+                () = parents_end() => {}
+            }
+        } else {
+            echo.served().await;
+        }
+        Ok(())
+    }
+}
+
+/// Standard input is read on a thread of its own: a blocking read must not keep the process from
+/// ending.
+async fn parents_end() {
+    let (ended, end) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        // An error is an end too.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        // The receiver is gone only when the process ends anyway.
+        let _ = ended.send(());
+    });
+    let _ = end.await;
+}

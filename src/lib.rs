@@ -1,0 +1,1 @@
+//! Locum: a control plane for stock Envoy proxies that never misses a backend.
