@@ -1,1 +1,21 @@
 //! Locum: a control plane for stock Envoy proxies that never misses a backend.
+//!
+//! The way the data goes, a module for each step:
+//!
+//! ```text
+//! source -> store -> translate::resolve -> translate::emit -> xds::snapshot -> xds::delta -> xds::server
+//! ```
+//!
+//! Everything from `store` to `xds::delta` is pure: no runtime, no clock, no environment, no files,
+//! no randomness. The contracts between the steps: `resource` (what sources make and the store
+//! holds), `model` (what resolve makes and emit reads), `problem` and `status` (what is wrong, and
+//! how it is told). Around them: `pipeline`, the one loop that moves it along; `serving`, who
+//! serves as load reports say; `bootstrap` and `proxy`, the Envoys that Locum starts; `api`,
+//! Locum's own gRPC; `admin` and `cli`, for the people who run it.
+//!
+//! ARCHITECTURE.md says what each module never does, and where a change goes.
+
+pub mod model;
+pub mod problem;
+pub mod resource;
+pub mod status;

@@ -1,0 +1,234 @@
+//! BackendTrafficPolicy (gateway.envoyproxy.io/v1alpha1): how what it targets is balanced, watched,
+//! retried and connected to.
+//!
+//! Names, limits and defaults are those of Envoy Gateway's CRD. What Locum acts on is typed here, a
+//! file for each subject; the other fields are known by name and carried as they are, so that
+//! translation can refuse them ([`BackendTrafficPolicySpec::unsupported`]) instead of leaving them
+//! out in silence.
+#![allow(
+    unreachable_pub,
+    reason = "KubeSchema copies the structs, with their `pub`, into functions"
+)]
+
+mod balancer;
+mod connection;
+mod health;
+mod retry;
+mod status;
+mod target;
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use balancer::{
+    BackendUtilization, BalancerType, ConsistentHash, ConsistentHashType, Cookie, EndpointOverride,
+    EndpointOverrideSource, LoadBalancer, Named, OutOfBand, PreferLocalForce, PreferLocalZone,
+    SlowStart, WeightedZone, ZoneAware,
+};
+pub use connection::{
+    CircuitBreaker, Connection, Dns, Fraction, HttpTimeout, LookupFamily,
+    PerEndpointCircuitBreaker, Preconnect, RetryBudget, TcpKeepalive, TcpTimeout, Timeout,
+};
+pub use health::{
+    ActiveHealthCheck, CheckOverrides, CheckType, GrpcCheck, HealthCheck, HttpCheck,
+    PassiveHealthCheck, Payload, PayloadType, TcpCheck,
+};
+pub use retry::{BackOff, PerRetry, Retry, RetryOn, Trigger};
+pub use status::{PolicyAncestor, PolicyAncestorRef, PolicyStatus};
+pub use target::{MergeType, NamespaceFrom, SelectorNamespaces, TargetRef, TargetSelector};
+
+/// How requests to a Gateway's, a route's or a rule's backends are treated.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[kube(
+    group = "gateway.envoyproxy.io",
+    version = "v1alpha1",
+    kind = "BackendTrafficPolicy",
+    plural = "backendtrafficpolicies",
+    namespaced,
+    status = "PolicyStatus",
+    shortname = "btp",
+    category = "envoy-gateway",
+    derive = "PartialEq",
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+        "(has(self.targetRef) && !has(self.targetRefs)) \
+         || (!has(self.targetRef) && has(self.targetRefs)) \
+         || (has(self.targetSelectors) && self.targetSelectors.size() > 0)"
+    )
+    .message("either targetRef or targetRefs must be used"),
+    validation = Rule::new(
+        "!has(self.targetRef) || self.targetRef.group == 'gateway.networking.k8s.io'"
+    )
+    .message("targetRef.group must be gateway.networking.k8s.io")
+    .field_path(".targetRef"),
+    validation = Rule::new(
+        "!has(self.targetRef) || self.targetRef.kind in ['Gateway', 'ListenerSet', 'HTTPRoute', \
+         'GRPCRoute', 'UDPRoute', 'TCPRoute', 'TLSRoute']"
+    )
+    .message(
+        "targetRef.kind must be Gateway, ListenerSet, HTTPRoute, GRPCRoute, TCPRoute, UDPRoute or \
+         TLSRoute"
+    )
+    .field_path(".targetRef"),
+    validation = Rule::new(
+        "!has(self.targetRefs) \
+         || self.targetRefs.all(ref, ref.group == 'gateway.networking.k8s.io')"
+    )
+    .message("the group of each of targetRefs must be gateway.networking.k8s.io")
+    .field_path(".targetRefs"),
+    validation = Rule::new(
+        "!has(self.targetRefs) || self.targetRefs.all(ref, ref.kind in ['Gateway', 'ListenerSet', \
+         'HTTPRoute', 'GRPCRoute', 'UDPRoute', 'TCPRoute', 'TLSRoute'])"
+    )
+    .message(
+        "the kind of each of targetRefs must be Gateway, ListenerSet, HTTPRoute, GRPCRoute, \
+         TCPRoute, UDPRoute or TLSRoute"
+    )
+    .field_path(".targetRefs"),
+    validation = Rule::new(
+        "!has(self.mergeType) || ((!has(self.targetRef) || self.targetRef.kind.endsWith('Route')) \
+         && (!has(self.targetRefs) || self.targetRefs.all(ref, ref.kind.endsWith('Route'))) \
+         && (!has(self.targetSelectors) \
+         || self.targetSelectors.all(sel, sel.kind.endsWith('Route'))))"
+    )
+    .message("mergeType can only be used where every target is a route")
+    .field_path(".mergeType"),
+    validation = Rule::new("!has(self.compression) || !has(self.compressor)")
+        .message("either compression or compressor can be set, not both"),
+    validation = Rule::new(
+        "!has(self.requestBuffer) || !has(self.httpUpgrade) || self.httpUpgrade.size() == 0"
+    )
+    .message("requestBuffer cannot be used together with httpUpgrade"),
+    validation = Rule::new(
+        "!has(self.connection) || !has(self.connection.preconnect) \
+         || !has(self.connection.preconnect.predictivePercent) || (has(self.loadBalancer) \
+         && self.loadBalancer.type in ['Random', 'RoundRobin'])"
+    )
+    .message(
+        "connection.preconnect.predictivePercent needs a loadBalancer of type RoundRobin or Random"
+    )
+)]
+pub struct BackendTrafficPolicySpec {
+    /// What the policy is for. The older form of `targetRefs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_ref: Option<TargetRef>,
+    /// What the policy is for: Gateways, listeners of them, routes and rules of them, of its own
+    /// namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub target_refs: Vec<TargetRef>,
+    /// What the policy is for, by labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub target_selectors: Vec<TargetSelector>,
+    /// How the policy is merged into the one of the route's Gateway; else it stands instead of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge_type: Option<MergeType>,
+    /// How an endpoint is chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_balancer: Option<LoadBalancer>,
+    /// When a request is tried again. Nothing said: Locum's defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// How it is found out that an endpoint cannot serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
+    /// How much may be under way at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circuit_breaker: Option<CircuitBreaker>,
+    /// How long things may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Timeout>,
+    /// Connections towards the endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<Connection>,
+    /// How endpoints' names are looked up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<Dns>,
+    /// Signs of life on idle connections towards the endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp_keepalive: Option<TcpKeepalive>,
+    /// Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admission_control: Option<Value>,
+    /// Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth_limit: Option<Value>,
+    /// Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Value>,
+    /// Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compressor: Option<Value>,
+    /// Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault_injection: Option<Value>,
+    /// Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http2: Option<Value>,
+    /// Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_upgrade: Option<Value>,
+    /// Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<Value>,
+    /// Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<Value>,
+    /// Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_buffer: Option<Value>,
+    /// Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_override: Option<Value>,
+    /// Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routing_type: Option<Value>,
+    /// Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub telemetry: Option<Value>,
+    /// Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_client_protocol: Option<Value>,
+}
+
+impl BackendTrafficPolicySpec {
+    /// The targets that are named, in the order they stand there, each with the path of its
+    /// reference.
+    pub fn targets(&self) -> impl Iterator<Item = (String, &TargetRef)> {
+        let one = self
+            .target_ref
+            .iter()
+            .map(|target| ("spec.targetRef".to_owned(), target));
+        let many = self.target_refs.iter().enumerate();
+        one.chain(many.map(|(i, target)| (format!("spec.targetRefs[{i}]"), target)))
+    }
+
+    /// The names (below `spec`) of the fields that are set and that Locum does not act on at all.
+    pub fn unsupported(&self) -> impl Iterator<Item = &'static str> {
+        [
+            ("admissionControl", &self.admission_control),
+            ("bandwidthLimit", &self.bandwidth_limit),
+            ("compression", &self.compression),
+            ("compressor", &self.compressor),
+            ("faultInjection", &self.fault_injection),
+            ("http2", &self.http2),
+            ("httpUpgrade", &self.http_upgrade),
+            ("proxyProtocol", &self.proxy_protocol),
+            ("rateLimit", &self.rate_limit),
+            ("requestBuffer", &self.request_buffer),
+            ("responseOverride", &self.response_override),
+            ("routingType", &self.routing_type),
+            ("telemetry", &self.telemetry),
+            ("useClientProtocol", &self.use_client_protocol),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| value.as_ref().map(|_| name))
+    }
+}

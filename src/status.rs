@@ -1,0 +1,112 @@
+//! Statuses: what the resources' owners are told, as data. Computed by translation, compared and
+//! written elsewhere.
+//!
+//! A condition here has no time: when it last changed is known only to whoever keeps the previous
+//! one.
+
+pub mod reasons;
+pub mod render;
+
+use std::collections::BTreeMap;
+
+use crate::resource::Key;
+
+/// One condition of a resource, a listener, a parent or an ancestor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// `Accepted`, `Programmed`, `ResolvedRefs`, ...: the constants of [`reasons`].
+    pub kind: &'static str,
+    /// True or False.
+    pub holds: bool,
+    pub reason: &'static str,
+    pub message: String,
+}
+
+impl Condition {
+    /// A condition that is True.
+    pub fn yes(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            holds: true,
+            reason,
+            message: message.into(),
+        }
+    }
+
+    /// A condition that is False.
+    pub fn no(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            holds: false,
+            ..Self::yes(kind, reason, message)
+        }
+    }
+}
+
+/// The conditions of one resource and the generation they were computed from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// `metadata.generation` of the object that was translated; `None` where it has none (files).
+    pub observed_generation: Option<i64>,
+    pub body: StatusBody,
+}
+
+/// What a status holds, by kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatusBody {
+    /// GatewayClass, Backend: conditions and nothing else.
+    Conditions(Vec<Condition>),
+    Gateway(GatewayStatus),
+    /// HTTPRoute: an entry for each parent that is Locum's.
+    Route(Vec<ParentStatus>),
+    /// Policies: an entry for each ancestor (a Gateway or a listener of it).
+    Policy(Vec<AncestorStatus>),
+}
+
+/// A Gateway's status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayStatus {
+    pub conditions: Vec<Condition>,
+    pub listeners: Vec<ListenerStatus>,
+    /// IP addresses or host names.
+    pub addresses: Vec<String>,
+}
+
+/// The status of one listener of a Gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerStatus {
+    pub name: String,
+    pub attached_routes: i32,
+    /// Group and kind.
+    pub supported_kinds: Vec<(&'static str, &'static str)>,
+    pub conditions: Vec<Condition>,
+}
+
+/// A reference to a parent as the route or the policy's ancestor says it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ParentRef {
+    pub group: String,
+    pub kind: String,
+    pub namespace: Option<String>,
+    pub name: String,
+    pub section_name: Option<String>,
+    pub port: Option<i32>,
+}
+
+/// What one parent of a route makes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParentStatus {
+    pub parent: ParentRef,
+    pub controller_name: String,
+    pub conditions: Vec<Condition>,
+}
+
+/// What became of a policy at one ancestor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AncestorStatus {
+    pub ancestor: ParentRef,
+    pub controller_name: String,
+    pub conditions: Vec<Condition>,
+}
+
+/// The statuses of all resources that have one.
+pub type Statuses = BTreeMap<Key, Status>;

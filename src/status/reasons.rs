@@ -1,0 +1,76 @@
+//! The words of conditions and problems: condition types and reasons, each spelled once.
+//!
+//! Where Gateway API or Envoy Gateway has a word, it is theirs; the others are Locum's and as
+//! stable.
+
+/// Condition types.
+pub mod kind {
+    pub const ACCEPTED: &str = "Accepted";
+    pub const PROGRAMMED: &str = "Programmed";
+    pub const RESOLVED_REFS: &str = "ResolvedRefs";
+    pub const CONFLICTED: &str = "Conflicted";
+    /// Some rules of a route are served and some are refused.
+    pub const PARTIALLY_INVALID: &str = "PartiallyInvalid";
+    /// Whether any backend of a route has endpoints (Envoy Gateway's condition).
+    pub const BACKENDS_AVAILABLE: &str = "BackendsAvailable";
+}
+
+// Of more than one kind.
+pub const ACCEPTED: &str = "Accepted";
+pub const PROGRAMMED: &str = "Programmed";
+pub const RESOLVED_REFS: &str = "ResolvedRefs";
+pub const INVALID: &str = "Invalid";
+pub const UNSUPPORTED_VALUE: &str = "UnsupportedValue";
+pub const REF_NOT_PERMITTED: &str = "RefNotPermitted";
+
+// GatewayClasses and Gateways.
+pub const UNKNOWN_CONTROLLER: &str = "UnknownController";
+pub const INVALID_PARAMETERS: &str = "InvalidParameters";
+pub const GATEWAY_CLASS_NOT_FOUND: &str = "GatewayClassNotFound";
+pub const LISTENERS_NOT_VALID: &str = "ListenersNotValid";
+pub const UNSUPPORTED_ADDRESS: &str = "UnsupportedAddress";
+
+// Listeners.
+pub const NO_CONFLICTS: &str = "NoConflicts";
+pub const HOSTNAME_CONFLICT: &str = "HostnameConflict";
+pub const PROTOCOL_CONFLICT: &str = "ProtocolConflict";
+pub const PORT_UNAVAILABLE: &str = "PortUnavailable";
+pub const UNSUPPORTED_PROTOCOL: &str = "UnsupportedProtocol";
+pub const INVALID_ROUTE_KINDS: &str = "InvalidRouteKinds";
+
+// Routes and their parents.
+pub const PARENT_NOT_FOUND: &str = "ParentNotFound";
+pub const PARENT_NOT_SERVED: &str = "ParentNotServed";
+pub const NO_PARENT: &str = "NoParent";
+pub const NO_MATCHING_PARENT: &str = "NoMatchingParent";
+pub const NO_MATCHING_LISTENER_HOSTNAME: &str = "NoMatchingListenerHostname";
+pub const NOT_ALLOWED_BY_LISTENERS: &str = "NotAllowedByListeners";
+pub const NO_READY_LISTENERS: &str = "NoReadyListeners";
+
+// Backend references.
+pub const INVALID_KIND: &str = "InvalidKind";
+pub const BACKEND_NOT_FOUND: &str = "BackendNotFound";
+/// Nothing to send requests to: no reference, or none whose weight is above zero.
+pub const NO_BACKENDS: &str = "NoBackends";
+pub const PORT_NOT_SPECIFIED: &str = "PortNotSpecified";
+pub const PORT_NOT_FOUND: &str = "PortNotFound";
+pub const INVALID_BACKEND_REF: &str = "InvalidBackendRef";
+pub const INVALID_ADDRESS: &str = "InvalidAddress";
+pub const UNSUPPORTED_ADDRESS_MIX: &str = "UnsupportedAddressMix";
+pub const UNSUPPORTED_PROTOCOL_MIX: &str = "UnsupportedProtocolMix";
+/// A Service is known, its endpoints are not: whether its name leads anywhere, only DNS knows.
+pub const LEFT_TO_DNS: &str = "LeftToDns";
+pub const ENDPOINTS_NOT_FOUND: &str = "EndpointsNotFound";
+
+// Policies.
+pub const CONFLICTED: &str = "Conflicted";
+pub const TARGET_NOT_FOUND: &str = "TargetNotFound";
+/// A policy that guards its targets is not supported yet: they are closed.
+pub const GUARD_NOT_SUPPORTED: &str = "GuardNotSupported";
+
+// Chains that serve now but may not when they must.
+pub const STANDBY_WITHOUT_ENDPOINTS: &str = "StandbyWithoutEndpoints";
+pub const EJECTION_LIMIT_TOO_LOW: &str = "EjectionLimitTooLow";
+pub const RETRIES_DO_NOT_REACH_STANDBY: &str = "RetriesDoNotReachStandby";
+pub const ENDPOINT_IN_TWO_TIERS: &str = "EndpointInTwoTiers";
+pub const DETECTION_OFF: &str = "DetectionOff";
