@@ -19,3 +19,4 @@ pub mod model;
 pub mod problem;
 pub mod resource;
 pub mod status;
+pub mod store;

@@ -1,0 +1,178 @@
+//! Who refers to whom: the keys that an object names, whatever their sections and ports.
+//!
+//! Selectors name nothing: what they pick depends on labels, so whoever reads a policy with
+//! selectors looks through its kind.
+
+use crate::resource::key::GATEWAY_API;
+use crate::resource::{
+    BackendTrafficPolicy, EndpointSlice, Gateway, Guard, HttpRoute, Key, Kind, Object,
+};
+
+/// The label by which an EndpointSlice names its Service.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// The resources that `object` names, perhaps with repetitions.
+pub(crate) fn of(object: &Object) -> Vec<Key> {
+    match object {
+        Object::EndpointSlice(slice) => service(slice).into_iter().collect(),
+        Object::BackendTrafficPolicy(policy) => policy_targets(policy),
+        Object::Guard(guard) => guard_targets(guard),
+        Object::HttpRoute(route) => parents_and_backends(route),
+        Object::Gateway(gateway) => vec![class(gateway)],
+        Object::GatewayClass(_)
+        | Object::ReferenceGrant(_)
+        | Object::Service(_)
+        | Object::Secret(_)
+        | Object::ConfigMap(_)
+        | Object::Namespace(_)
+        | Object::Backend(_) => Vec::new(),
+    }
+}
+
+fn service(slice: &EndpointSlice) -> Option<Key> {
+    let name = slice.metadata.labels.as_ref()?.get(SERVICE_NAME)?;
+    let namespace = slice.metadata.namespace.as_deref().unwrap_or_default();
+    Some(Key::new(Kind::Service, namespace, name))
+}
+
+fn policy_targets(policy: &BackendTrafficPolicy) -> Vec<Key> {
+    let namespace = policy.metadata.namespace.as_deref().unwrap_or_default();
+    policy
+        .spec
+        .targets()
+        .filter_map(|(_, target)| named(&target.group, &target.kind, namespace, &target.name))
+        .collect()
+}
+
+fn guard_targets(guard: &Guard) -> Vec<Key> {
+    guard
+        .targets
+        .iter()
+        .map(|target| target.key.clone())
+        .collect()
+}
+
+fn parents_and_backends(route: &HttpRoute) -> Vec<Key> {
+    let own = route.metadata.namespace.as_deref().unwrap_or_default();
+    let parents = route
+        .spec
+        .parent_refs
+        .iter()
+        .flatten()
+        .filter_map(|parent| {
+            let group = parent.group.as_deref().unwrap_or(GATEWAY_API);
+            let kind = parent.kind.as_deref().unwrap_or("Gateway");
+            named(
+                group,
+                kind,
+                parent.namespace.as_deref().unwrap_or(own),
+                &parent.name,
+            )
+        });
+    let rules = route.spec.rules.iter().flatten();
+    let backends = rules
+        .flat_map(|rule| rule.backend_refs.iter().flatten())
+        .filter_map(|backend| {
+            let group = backend.group.as_deref().unwrap_or_default();
+            let kind = backend.kind.as_deref().unwrap_or("Service");
+            named(
+                group,
+                kind,
+                backend.namespace.as_deref().unwrap_or(own),
+                &backend.name,
+            )
+        });
+    parents.chain(backends).collect()
+}
+
+fn class(gateway: &Gateway) -> Key {
+    Key::new(Kind::GatewayClass, "", &gateway.spec.gateway_class_name)
+}
+
+/// The key of what a reference names, if it is of a kind that Locum reads.
+fn named(group: &str, kind: &str, namespace: &str, name: &str) -> Option<Key> {
+    let kind = Kind::ALL
+        .into_iter()
+        .find(|known| *known != Kind::Guard && known.group() == group && known.name() == kind)?;
+    Some(Key::new(kind, namespace, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::resource::parse::parse;
+
+    fn references(value: Value) -> Vec<String> {
+        let parsed = parse(value, "default");
+        let object = parsed.object.expect("the sample is sound");
+        of(&object).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn route_refers_to_parents_and_backends() {
+        let route = json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+            "metadata": {"name": "r", "namespace": "a"},
+            "spec": {
+                "parentRefs": [{"name": "eg", "namespace": "b", "sectionName": "http"}],
+                "rules": [{"backendRefs": [
+                    {"name": "svc", "port": 80},
+                    {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": "be"},
+                    {"group": "example.com", "kind": "Other", "name": "x"},
+                ]}],
+            },
+        });
+        assert_eq!(
+            references(route),
+            ["Gateway b/eg", "Service a/svc", "Backend a/be"]
+        );
+    }
+
+    #[test]
+    fn policy_refers_to_its_targets_whatever_their_section() {
+        let policy = json!({
+            "apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "BackendTrafficPolicy",
+            "metadata": {"name": "p"},
+            "spec": {"targetRefs": [
+                {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "r", "sectionName": "one"},
+                {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "eg"},
+            ]},
+        });
+        assert_eq!(
+            references(policy),
+            ["HTTPRoute default/r", "Gateway default/eg"]
+        );
+    }
+
+    #[test]
+    fn guard_refers_to_its_targets() {
+        let guard = json!({
+            "apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "SecurityPolicy",
+            "metadata": {"name": "p"},
+            "spec": {"targetRef":
+                {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "r"}},
+        });
+        assert_eq!(references(guard), ["HTTPRoute default/r"]);
+    }
+
+    #[test]
+    fn slice_refers_to_its_service_and_gateway_to_its_class() {
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {"name": "s-1", "labels": {"kubernetes.io/service-name": "s"}},
+            "addressType": "IPv4", "endpoints": [],
+        });
+        assert_eq!(references(slice), ["Service default/s"]);
+        let gateway = json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
+            "metadata": {"name": "g"},
+            "spec": {
+                "gatewayClassName": "eg",
+                "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}],
+            },
+        });
+        assert_eq!(references(gateway), ["GatewayClass eg"]);
+    }
+}
