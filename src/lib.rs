@@ -18,5 +18,6 @@
 pub mod model;
 pub mod problem;
 pub mod resource;
+pub mod source;
 pub mod status;
 pub mod store;
