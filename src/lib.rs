@@ -15,9 +15,13 @@
 //!
 //! ARCHITECTURE.md says what each module never does, and where a change goes.
 
+pub mod api;
 pub mod model;
 pub mod problem;
 pub mod resource;
+pub mod serving;
 pub mod source;
 pub mod status;
 pub mod store;
+pub mod translate;
+pub mod xds;

@@ -1,0 +1,277 @@
+//! The books of who serves. Pure: reports and their time come in, the state is there to read.
+
+use std::collections::BTreeMap;
+
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterStats;
+use jiff::Timestamp;
+
+use crate::model::ChainName;
+use crate::serving::{Chain, Counts, Layout, State, Tier};
+use crate::translate::names;
+
+/// What a load report's clusters and priorities stand for.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    state: State,
+    /// By Gateway: the chain of each cluster that Envoy reports, and its tier where the cluster is
+    /// one tier only.
+    clusters: BTreeMap<String, BTreeMap<String, (ChainName, Option<usize>)>>,
+    /// By Gateway and proxy: what the last report said of each chain's tiers.
+    counts: BTreeMap<(String, String), BTreeMap<ChainName, BTreeMap<usize, Counts>>>,
+}
+
+impl Ledger {
+    /// What is known.
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Takes over which chains there are.
+    pub(super) fn observe(&mut self, layout: Layout) {
+        let mut known = std::mem::take(&mut self.state);
+        self.clusters.clear();
+        for (gateway, chains) in layout {
+            let mut known = known.remove(&gateway).unwrap_or_default();
+            let mut clusters = BTreeMap::new();
+            let mut states = BTreeMap::new();
+            for (name, tiers) in chains {
+                clusters.insert(name.0.clone(), (name.clone(), None));
+                for tier in 0..tiers.len() {
+                    let cluster = names::tier_cluster(&name, tier);
+                    clusters.insert(cluster, (name.clone(), Some(tier)));
+                }
+                let state = known.remove(&name.0).unwrap_or_default();
+                states.insert(name.0, of_tiers(state, tiers));
+            }
+            self.clusters.insert(gateway.clone(), clusters);
+            self.state.insert(gateway, states);
+        }
+        let state = &self.state;
+        self.counts
+            .retain(|(gateway, _), _| state.contains_key(gateway));
+    }
+
+    /// Takes in what a proxy says it sent where since its last report.
+    pub(super) fn report(
+        &mut self,
+        now: Timestamp,
+        gateway: &str,
+        node: &str,
+        stats: &[ClusterStats],
+    ) {
+        let Some(clusters) = self.clusters.get(gateway) else {
+            return;
+        };
+        let mut chains: BTreeMap<ChainName, BTreeMap<usize, Counts>> = BTreeMap::new();
+        for cluster in stats {
+            for locality in &cluster.upstream_locality_stats {
+                let priority = locality.priority as usize;
+                let Some((chain, tier)) = tier_of(clusters, &cluster.cluster_name, priority) else {
+                    continue;
+                };
+                let tiers = chains.entry(chain.clone()).or_default();
+                let counts = tiers.entry(tier).or_default();
+                counts.errors += locality.total_error_requests;
+                counts.requests +=
+                    locality.total_error_requests + locality.total_successful_requests;
+            }
+        }
+        let of_node = (gateway.to_owned(), node.to_owned());
+        if chains.is_empty() {
+            self.counts.remove(&of_node);
+        } else {
+            self.counts.insert(of_node, chains);
+        }
+        self.judge(now, gateway);
+    }
+
+    /// Adds up what the Gateway's proxies said last, and sees which tier that makes the serving
+    /// one.
+    fn judge(&mut self, now: Timestamp, gateway: &str) {
+        let nodes: Vec<_> = self
+            .counts
+            .iter()
+            .filter(|((of, _), _)| of == gateway)
+            .map(|(_, chains)| chains)
+            .collect();
+        for (name, chain) in self.state.get_mut(gateway).into_iter().flatten() {
+            let name = ChainName(name.clone());
+            for (index, tier) in chain.tiers.iter_mut().enumerate() {
+                tier.counts = Counts::default();
+                for counts in nodes
+                    .iter()
+                    .filter_map(|chains| chains.get(&name)?.get(&index))
+                {
+                    tier.counts.requests += counts.requests;
+                    tier.counts.errors += counts.errors;
+                }
+            }
+            let serving = serving(&chain.tiers);
+            if serving.is_some() && serving != chain.serving_tier {
+                chain.serving_tier = serving;
+                chain.since = Some(now);
+                chain.why = why(chain);
+            }
+        }
+    }
+}
+
+/// What is known of a chain that now has these tiers.
+fn of_tiers(mut chain: Chain, tiers: Vec<Vec<String>>) -> Chain {
+    if !tiers
+        .iter()
+        .eq(chain.tiers.iter().map(|tier| &tier.members))
+    {
+        chain.serving_tier = chain.serving_tier.filter(|tier| *tier < tiers.len());
+        let tiers = tiers.into_iter().map(|members| Tier {
+            members,
+            counts: Counts::default(),
+        });
+        chain.tiers = tiers.collect();
+    }
+    chain
+}
+
+/// The chain and tier that a priority of a cluster is.
+fn tier_of<'a>(
+    clusters: &'a BTreeMap<String, (ChainName, Option<usize>)>,
+    cluster: &str,
+    priority: usize,
+) -> Option<(&'a ChainName, usize)> {
+    let (chain, tier) = clusters.get(cluster)?;
+    Some((chain, tier.unwrap_or(priority)))
+}
+
+/// The tier that answered most, the first of equals.
+fn serving(tiers: &[Tier]) -> Option<usize> {
+    let answered = |tier: &Tier| tier.counts.requests - tier.counts.errors;
+    let tiers = tiers.iter().enumerate().rev();
+    let most = tiers.max_by_key(|(_, tier)| answered(tier))?;
+    (answered(most.1) > 0).then_some(most.0)
+}
+
+/// What the last reports said, tier by tier.
+fn why(chain: &Chain) -> String {
+    let asked = chain.tiers.iter().enumerate();
+    let asked = asked.filter(|(_, tier)| tier.counts.requests > 0);
+    let said: Vec<_> = asked
+        .map(|(index, tier)| {
+            let Counts { requests, errors } = tier.counts;
+            format!(
+                "tier {index} answered {} of {requests} requests",
+                requests - errors
+            )
+        })
+        .collect();
+    said.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use envoy_types::pb::envoy::config::endpoint::v3::UpstreamLocalityStats;
+
+    use super::*;
+
+    /// A Gateway with one chain of two tiers.
+    fn ledger() -> Ledger {
+        let tiers = vec![vec!["active".to_owned()], vec!["passive".to_owned()]];
+        let chains = [(ChainName("chain".into()), tiers)].into();
+        let mut ledger = Ledger::default();
+        ledger.observe([("gw".to_owned(), chains)].into());
+        ledger
+    }
+
+    /// Cluster, priority, successes, errors.
+    fn stats(said: &[(&str, u32, u64, u64)]) -> Vec<ClusterStats> {
+        let said = said
+            .iter()
+            .map(|(cluster, priority, successes, errors)| ClusterStats {
+                cluster_name: (*cluster).into(),
+                upstream_locality_stats: vec![UpstreamLocalityStats {
+                    priority: *priority,
+                    total_successful_requests: *successes,
+                    total_error_requests: *errors,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            });
+        said.collect()
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn chain(ledger: &Ledger) -> Chain {
+        ledger.state()["gw"]["chain"].clone()
+    }
+
+    #[test]
+    fn the_tier_that_answers_most_serves_since_it_first_did() {
+        let mut ledger = ledger();
+        assert_eq!(chain(&ledger).serving_tier, None);
+        ledger.report(at(1), "gw", "a", &stats(&[("chain", 0, 200, 0)]));
+        ledger.report(at(2), "gw", "a", &stats(&[("chain", 0, 200, 0)]));
+        assert_eq!(
+            (chain(&ledger).serving_tier, chain(&ledger).since),
+            (Some(0), Some(at(1)))
+        );
+        ledger.report(
+            at(3),
+            "gw",
+            "a",
+            &stats(&[("chain", 0, 0, 2), ("chain", 1, 198, 0)]),
+        );
+        let now = chain(&ledger);
+        assert_eq!((now.serving_tier, now.since), (Some(1), Some(at(3))));
+        assert_eq!(
+            now.why,
+            "tier 0 answered 0 of 2 requests, tier 1 answered 198 of 198 requests"
+        );
+    }
+
+    #[test]
+    fn no_traffic_changes_no_verdict() {
+        let mut ledger = ledger();
+        ledger.report(at(1), "gw", "a", &stats(&[("chain", 1, 5, 0)]));
+        ledger.report(at(2), "gw", "a", &[]);
+        let now = chain(&ledger);
+        assert_eq!((now.serving_tier, now.since), (Some(1), Some(at(1))));
+        assert_eq!(now.tiers[1].counts, Counts::default());
+    }
+
+    #[test]
+    fn only_errors_change_no_verdict() {
+        let mut ledger = ledger();
+        ledger.report(at(1), "gw", "a", &stats(&[("chain", 0, 5, 0)]));
+        ledger.report(at(2), "gw", "a", &stats(&[("chain", 1, 0, 9)]));
+        assert_eq!(chain(&ledger).serving_tier, Some(0));
+        assert_eq!(chain(&ledger).tiers[1].counts.errors, 9);
+    }
+
+    #[test]
+    fn clusters_of_single_tiers_are_their_chains_tiers() {
+        let mut ledger = ledger();
+        ledger.report(
+            at(1),
+            "gw",
+            "a",
+            &stats(&[("chain/tier/0", 0, 0, 3), ("chain/tier/1", 0, 7, 0)]),
+        );
+        assert_eq!(chain(&ledger).serving_tier, Some(1));
+    }
+
+    #[test]
+    fn proxies_are_added_up() {
+        let mut ledger = ledger();
+        ledger.report(at(1), "gw", "a", &stats(&[("chain", 0, 10, 0)]));
+        ledger.report(
+            at(1),
+            "gw",
+            "b",
+            &stats(&[("chain", 0, 5, 1), ("other", 0, 9, 9)]),
+        );
+        let counts = chain(&ledger).tiers[0].counts;
+        assert_eq!((counts.requests, counts.errors), (16, 1));
+    }
+}

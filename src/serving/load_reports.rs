@@ -1,0 +1,111 @@
+//! The load reporting service: Envoy says each second what it sent where.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::service::load_stats::v3 as load_stats;
+use futures::{FutureExt, Stream, StreamExt, stream};
+use load_stats::load_reporting_service_server::LoadReportingService;
+use tokio::time::timeout;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::serving::{REPORT_INTERVAL, Serving, Stopped};
+use crate::xds::proxy::Proxy;
+use crate::xds::wire;
+
+/// How long a proxy may take to say who it is.
+const FIRST_MESSAGE_BOUND: Duration = Duration::from_secs(15);
+
+/// The service; what it hears goes to the books of [`Serving`].
+#[derive(Clone)]
+pub struct LoadReports {
+    serving: Arc<Serving>,
+    stopped: Stopped,
+}
+
+impl LoadReports {
+    /// A service that ends its streams when `stopped` resolves.
+    pub fn new(serving: Arc<Serving>, stopped: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self {
+            serving,
+            stopped: stopped.boxed().shared(),
+        }
+    }
+}
+
+/// One proxy's stream; the proxy's counts go with it.
+struct Reports {
+    serving: Arc<Serving>,
+    requests: Streaming<load_stats::LoadStatsRequest>,
+    proxy: Option<Proxy>,
+}
+
+impl Drop for Reports {
+    fn drop(&mut self) {
+        if let Some(proxy) = &self.proxy {
+            self.serving.forget(&proxy.gateway, &proxy.id);
+        }
+    }
+}
+
+impl Reports {
+    /// What is to be sent next: how to report, after the first message, and then nothing until the
+    /// stream ends.
+    async fn next(&mut self) -> Result<Option<load_stats::LoadStatsResponse>, Status> {
+        if self.proxy.is_none() {
+            let first = timeout(FIRST_MESSAGE_BOUND, self.requests.message()).await;
+            let first =
+                first.map_err(|_| Status::deadline_exceeded("no load report in time"))??;
+            let Some(first) = first else { return Ok(None) };
+            self.proxy = Some(Proxy::of(first.node.as_ref())?);
+            self.take(&first);
+            return Ok(Some(how_to_report()));
+        }
+        while let Some(report) = self.requests.message().await? {
+            self.take(&report);
+        }
+        Ok(None)
+    }
+
+    fn take(&self, report: &load_stats::LoadStatsRequest) {
+        if let Some(proxy) = &self.proxy {
+            self.serving
+                .report(&proxy.gateway, &proxy.id, &report.cluster_stats);
+        }
+    }
+}
+
+/// Everything, every [`REPORT_INTERVAL`].
+fn how_to_report() -> load_stats::LoadStatsResponse {
+    load_stats::LoadStatsResponse {
+        send_all_clusters: true,
+        load_reporting_interval: Some(wire::duration(REPORT_INTERVAL)),
+        report_endpoint_granularity: true,
+        ..Default::default()
+    }
+}
+
+#[tonic::async_trait]
+impl LoadReportingService for LoadReports {
+    type StreamLoadStatsStream =
+        Pin<Box<dyn Stream<Item = Result<load_stats::LoadStatsResponse, Status>> + Send>>;
+
+    async fn stream_load_stats(
+        &self,
+        request: Request<Streaming<load_stats::LoadStatsRequest>>,
+    ) -> Result<Response<Self::StreamLoadStatsStream>, Status> {
+        let reports = Reports {
+            serving: self.serving.clone(),
+            requests: request.into_inner(),
+            proxy: None,
+        };
+        let responses = stream::try_unfold(reports, async |mut reports| {
+            let next = reports.next().await?;
+            Ok(next.map(|next| (next, reports)))
+        });
+        Ok(Response::new(Box::pin(
+            responses.take_until(self.stopped.clone()),
+        )))
+    }
+}

@@ -1,0 +1,142 @@
+//! Clusters: one that finds its endpoints over EDS or in DNS, or one over other clusters.
+
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{
+    ClusterDiscoveryType, CommonLbConfig, CustomClusterType, DiscoveryType, EdsClusterConfig,
+    LbPolicy,
+};
+use envoy_types::pb::envoy::config::cluster::v3::{Cluster, LoadBalancingPolicy};
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use envoy_types::pb::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
+use envoy_types::pb::envoy::extensions::clusters::common::dns::v3::DnsLookupFamily;
+use envoy_types::pb::envoy::extensions::clusters::dns::v3::{DnsCluster, dns_cluster::RefreshRate};
+use envoy_types::util::pack_any;
+
+use super::{balancing, connection, health};
+use crate::model::{ChainSettings, Dns, LookupFamily, Protocol};
+use crate::xds::wire::{ads, duration, percent, uint32};
+
+/// How long a cluster waits for its endpoints before it goes on without any. The stream brings them
+/// right after the cluster; the bound only keeps a proxy from waiting for ever where the stream
+/// breaks in between.
+const ENDPOINTS_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How a cluster finds its endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Discovery {
+    /// They are known, and come over the stream.
+    Eds,
+    /// Some are names, which Envoy asks DNS for.
+    Dns,
+}
+
+/// A cluster with everything but, for [`Discovery::Dns`], its load assignment.
+pub(super) fn cluster(
+    name: &str,
+    settings: &ChainSettings,
+    protocol: Protocol,
+    discovery: Discovery,
+) -> Cluster {
+    let mut cluster = Cluster {
+        name: name.to_owned(),
+        connect_timeout: Some(duration(settings.connect_timeout)),
+        per_connection_buffer_limit_bytes: Some(uint32(settings.buffer_limit)),
+        load_balancing_policy: Some(LoadBalancingPolicy {
+            policies: vec![balancing::policy(&settings.balancer)],
+        }),
+        common_lb_config: Some(common_lb_config(settings)),
+        health_checks: settings
+            .health_check
+            .iter()
+            .filter_map(|check| health::health_check(check, protocol))
+            .collect(),
+        outlier_detection: Some(health::outlier_detection(&settings.outlier_detection)),
+        circuit_breakers: Some(connection::circuit_breakers(&settings.circuit_breaker)),
+        upstream_connection_options: settings.tcp_keepalive.map(connection::options),
+        upstream_bind_config: Some(connection::bind_config()),
+        preconnect_policy: connection::preconnect_policy(settings.preconnect),
+        typed_extension_protocol_options: connection::protocol_options(settings, protocol),
+        // An endpoint that is gone gets no request any more, whatever its health checks say.
+        ignore_health_on_host_removal: true,
+        ..Cluster::default()
+    };
+    match discovery {
+        Discovery::Eds => {
+            cluster.cluster_discovery_type =
+                Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into()));
+            cluster.eds_cluster_config = Some(EdsClusterConfig {
+                eds_config: Some(ads(ENDPOINTS_TIMEOUT)),
+                service_name: name.to_owned(),
+            });
+        }
+        Discovery::Dns => {
+            cluster.cluster_discovery_type = Some(custom("envoy.cluster.dns", &dns(&settings.dns)));
+        }
+    }
+    cluster
+}
+
+/// `cluster` with its endpoints written into it.
+pub(super) fn with_load_assignment(
+    mut cluster: Cluster,
+    assignment: ClusterLoadAssignment,
+) -> Cluster {
+    cluster.load_assignment = Some(assignment);
+    cluster
+}
+
+/// A cluster whose tiers are `clusters`, the first served first. Hosts, health and connections are
+/// theirs; the limit of retries and the panic threshold are looked up here.
+pub(super) fn aggregate(name: &str, settings: &ChainSettings, clusters: &[String]) -> Cluster {
+    let config = ClusterConfig {
+        clusters: clusters.to_vec(),
+    };
+    Cluster {
+        name: name.to_owned(),
+        cluster_discovery_type: Some(custom("envoy.clusters.aggregate", &config)),
+        lb_policy: LbPolicy::ClusterProvided.into(),
+        connect_timeout: Some(duration(settings.connect_timeout)),
+        common_lb_config: Some(common_lb_config(settings)),
+        circuit_breakers: Some(connection::circuit_breakers(&settings.circuit_breaker)),
+        ..Cluster::default()
+    }
+}
+
+fn common_lb_config(settings: &ChainSettings) -> CommonLbConfig {
+    CommonLbConfig {
+        healthy_panic_threshold: Some(percent(settings.panic_percent.into())),
+        // Envoy would gather health changes for a second, and lose what is sent to a dead host
+        // meanwhile.
+        update_merge_window: Some(duration(Duration::ZERO)),
+        ..CommonLbConfig::default()
+    }
+}
+
+fn custom<M: prost::Message + prost::Name + Clone>(name: &str, config: &M) -> ClusterDiscoveryType {
+    ClusterDiscoveryType::ClusterType(CustomClusterType {
+        name: name.to_owned(),
+        typed_config: Some(pack_any(config.clone())),
+    })
+}
+
+fn dns(settings: &Dns) -> DnsCluster {
+    let family = match settings.lookup_family {
+        LookupFamily::Ipv4 => DnsLookupFamily::V4Only,
+        LookupFamily::Ipv6 => DnsLookupFamily::V6Only,
+        LookupFamily::Ipv4Preferred => DnsLookupFamily::V4Preferred,
+        LookupFamily::Ipv6Preferred => DnsLookupFamily::Auto,
+        LookupFamily::All => DnsLookupFamily::All,
+    };
+    let (first, longest) = settings.failure_refresh_rate;
+    DnsCluster {
+        dns_refresh_rate: Some(duration(settings.refresh_rate)),
+        dns_failure_refresh_rate: Some(RefreshRate {
+            base_interval: Some(duration(first)),
+            max_interval: Some(duration(longest)),
+        }),
+        respect_dns_ttl: settings.respect_ttl,
+        dns_lookup_family: family.into(),
+        ..DnsCluster::default()
+    }
+}

@@ -1,0 +1,165 @@
+//! Names: the only place where the names of Envoy's objects are made.
+//!
+//! A name says what a thing is, in words a reader of `config_dump` knows again, and is the same in
+//! every replica and after a restart. Nothing here depends on the content of a policy or a backend,
+//! only on what they are called, so an edit updates the Envoy object in place.
+
+use crate::model::ChainName;
+use crate::resource::ObjectName;
+
+/// The longest name that is left as it is; a longer one keeps its beginning and gets a hash of the
+/// whole.
+const MAX_NAME: usize = 200;
+
+/// The Envoy listener of one port of a Gateway: `<namespace>/<gateway>/<port>`.
+pub fn listener(gateway: &ObjectName, port: u16) -> String {
+    bounded(format!("{gateway}/{port}"))
+}
+
+/// The route configuration of one port of a Gateway, named as its listener is.
+pub fn route_config(gateway: &ObjectName, port: u16) -> String {
+    listener(gateway, port)
+}
+
+/// A virtual host, named for its domain, which is unique in its route configuration.
+pub fn virtual_host(gateway: &ObjectName, port: u16, domain: &str) -> String {
+    bounded(format!("{gateway}/{port}/{domain}"))
+}
+
+/// One match of one rule of an HTTPRoute, counted from 0:
+/// `<namespace>/<route>/rule/<rule>/match/<match>`.
+pub fn route(route: &ObjectName, rule: usize, matched: usize) -> String {
+    bounded(format!("{route}/rule/{rule}/match/{matched}"))
+}
+
+/// The locality of a member: `<kind>/<namespace>/<name>`, with `:<port>` where the reference chose
+/// one.
+pub fn member(kind: &str, backend: &ObjectName, port: Option<u16>) -> String {
+    match port {
+        Some(port) => format!("{kind}/{backend}:{port}"),
+        None => format!("{kind}/{backend}"),
+    }
+}
+
+/// The cluster of one tier of an aggregate chain: `<chain>/tier/<tier>`.
+pub fn tier_cluster(chain: &ChainName, tier: usize) -> String {
+    bounded(format!("{}/tier/{tier}", chain.0))
+}
+
+/// What a chain's name says of one member.
+#[derive(Clone, Copy, Debug)]
+pub struct ChainMember<'a> {
+    /// The kind that the reference says; nothing for a Backend, the kind that chains are mostly
+    /// made of.
+    pub kind: Option<&'a str>,
+    pub backend: &'a ObjectName,
+    pub port: Option<u16>,
+    pub weight: u32,
+}
+
+/// The name of a chain: `<namespace>/<member>,<member>*<weight>><standby>@<policy>`, tiers divided
+/// by `>`.
+///
+/// `namespace` is the route's; members and policy say theirs only where it is another. Rules of a
+/// namespace with the same members in the same order, and the same policy, so share one chain.
+pub fn chain<'a>(
+    namespace: &str,
+    tiers: impl IntoIterator<Item = impl IntoIterator<Item = ChainMember<'a>>>,
+    policy: Option<&ObjectName>,
+) -> ChainName {
+    let mut name = String::with_capacity(MAX_NAME / 2);
+    name.push_str(namespace);
+    name.push('/');
+    for (index, tier) in tiers.into_iter().enumerate() {
+        if index > 0 {
+            name.push('>');
+        }
+        for (index, member) in tier.into_iter().enumerate() {
+            if index > 0 {
+                name.push(',');
+            }
+            push_member(&mut name, namespace, &member);
+        }
+    }
+    if let Some(policy) = policy {
+        name.push('@');
+        push_object(&mut name, namespace, policy);
+    }
+    ChainName(bounded(name))
+}
+
+fn push_member(name: &mut String, namespace: &str, member: &ChainMember<'_>) {
+    if let Some(kind) = member.kind {
+        name.push_str(kind);
+        name.push('/');
+    }
+    push_object(name, namespace, member.backend);
+    if let Some(port) = member.port {
+        name.push(':');
+        name.push_str(&port.to_string());
+    }
+    if member.weight != 1 {
+        name.push('*');
+        name.push_str(&member.weight.to_string());
+    }
+}
+
+fn push_object(name: &mut String, namespace: &str, object: &ObjectName) {
+    if &*object.namespace != namespace {
+        name.push_str(&object.namespace);
+        name.push('/');
+    }
+    name.push_str(&object.name);
+}
+
+/// `name`, or its beginning and a hash of all of it where it is too long.
+fn bounded(name: String) -> String {
+    if name.len() <= MAX_NAME {
+        return name;
+    }
+    let hash = xxhash_rust::xxh3::xxh3_64(name.as_bytes());
+    let mut end = MAX_NAME - 17;
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}~{hash:016x}", &name[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named<'a>(backend: &'a ObjectName, weight: u32) -> ChainMember<'a> {
+        ChainMember {
+            kind: None,
+            backend,
+            port: None,
+            weight,
+        }
+    }
+
+    #[test]
+    fn a_chain_is_named_for_its_members_and_policy() {
+        let active = ObjectName::new("default", "active");
+        let passive = ObjectName::new("dr", "passive");
+        let policy = ObjectName::new("default", "watch");
+        let service = ChainMember {
+            kind: Some("Service"),
+            port: Some(80),
+            ..named(&active, 1)
+        };
+        let tiers = [vec![service, named(&active, 3)], vec![named(&passive, 1)]];
+        assert_eq!(
+            chain("default", tiers, Some(&policy)).0,
+            "default/Service/active:80,active*3>dr/passive@watch"
+        );
+    }
+
+    #[test]
+    fn a_long_name_is_cut_and_stays_unlike_others() {
+        let one = listener(&ObjectName::new("default", &"g".repeat(253)), 80);
+        let two = listener(&ObjectName::new("default", &"g".repeat(253)), 81);
+        assert_eq!(one.len(), MAX_NAME);
+        assert_ne!(one, two);
+    }
+}

@@ -1,0 +1,350 @@
+//! Backends: what each leads to, and whether it is accepted.
+//!
+//! In: every Backend in the store. Out: its endpoints, protocol and role, its status, and the
+//! reason where it cannot be used. A name inside the cluster leads to its Service's endpoints (so
+//! that one bad Pod is one bad Pod); every other name is left to Envoy's DNS.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::grants::{From, Grants};
+use super::services;
+use crate::model::{Address, Endpoint, Health, Protocol};
+use crate::problem::Problem;
+use crate::resource::backend::{AppProtocol, BackendEndpoint, BackendType};
+use crate::resource::{Backend, Key, Kind, ObjectName, Service};
+use crate::status::{Condition, Status, StatusBody, Statuses, reasons};
+use crate::translate::{Options, read::Reader};
+
+/// What one Backend leads to.
+#[derive(Debug)]
+pub(super) struct BackendPlan {
+    pub key: Key,
+    /// Whether it stands by.
+    pub fallback: bool,
+    pub protocol: Protocol,
+    pub endpoints: Arc<[Endpoint]>,
+    /// Why references to it cannot be used.
+    pub refusal: Option<Refusal>,
+    /// The Services whose endpoints stand in for its names.
+    pub services: Vec<Key>,
+}
+
+/// What is wrong with a Backend.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    /// The reason that a route's ResolvedRefs gives.
+    pub reason: &'static str,
+    /// The Backend's field.
+    pub field: String,
+    pub message: String,
+}
+
+impl Refusal {
+    fn new(reason: &'static str, field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            field: field.into(),
+            message: message.into(),
+        }
+    }
+}
+
+/// All Backends, by namespace and name.
+pub(super) type Backends = BTreeMap<ObjectName, BackendPlan>;
+
+/// What every Backend leads to.
+pub(super) fn backends(
+    reader: &Reader<'_>,
+    grants: &Grants<'_>,
+    options: &Options,
+    statuses: &mut Statuses,
+    problems: &mut Vec<Problem>,
+) -> Backends {
+    let mut backends = Backends::new();
+    for backend in reader.all::<Backend>() {
+        let plan = plan(backend, reader, grants, options);
+        if plan.refusal.is_none() {
+            problems.extend(left_to_dns(&plan.key, backend, reader, options));
+        }
+        let condition = match &plan.refusal {
+            None => Condition::yes(
+                reasons::kind::ACCEPTED,
+                reasons::ACCEPTED,
+                "The Backend was accepted.",
+            ),
+            Some(refusal) => {
+                problems.push(Problem::error(
+                    &plan.key,
+                    &refusal.field,
+                    refusal.reason,
+                    refusal.message.clone(),
+                ));
+                let message = format!("The Backend was not accepted: {}", refusal.message);
+                Condition::no(reasons::kind::ACCEPTED, reasons::INVALID, message)
+            }
+        };
+        let status = Status {
+            observed_generation: backend.metadata.generation,
+            body: StatusBody::Conditions(vec![condition]),
+        };
+        statuses.insert(plan.key.clone(), status);
+        backends.insert(plan.key.object.clone(), plan);
+    }
+    backends
+}
+
+fn plan(
+    backend: &Backend,
+    reader: &Reader<'_>,
+    grants: &Grants<'_>,
+    options: &Options,
+) -> BackendPlan {
+    let mut plan = BackendPlan {
+        key: Key::of(Kind::Backend, &backend.metadata),
+        fallback: backend.spec.fallback.unwrap_or(false),
+        protocol: Protocol::Http1,
+        endpoints: Arc::new([]),
+        refusal: None,
+        services: Vec::new(),
+    };
+    let checked = protocol(backend).and_then(|protocol| {
+        supported(backend)?;
+        for (index, endpoint) in backend.spec.endpoints.iter().enumerate() {
+            check_endpoint(index, endpoint, options)?;
+        }
+        Ok(protocol)
+    });
+    match checked {
+        Err(refusal) => plan.refusal = Some(refusal),
+        Ok(protocol) => {
+            plan.protocol = protocol;
+            let mut endpoints = Vec::with_capacity(backend.spec.endpoints.len());
+            for endpoint in &backend.spec.endpoints {
+                place(endpoint, &mut plan, reader, grants, options, &mut endpoints);
+            }
+            plan.endpoints = endpoints.into();
+        }
+    }
+    plan
+}
+
+/// Refuses what is not supported yet, as a whole: a Backend with TLS must never be spoken to
+/// without.
+fn supported(backend: &Backend) -> Result<(), Refusal> {
+    let spec = &backend.spec;
+    if spec.r#type == BackendType::DynamicResolver {
+        let message = "Type DynamicResolver is not supported yet.";
+        return Err(Refusal::new(
+            reasons::UNSUPPORTED_VALUE,
+            "spec.type",
+            message,
+        ));
+    }
+    if spec.tls.is_some() {
+        let message = "TLS towards backends is not supported yet.";
+        return Err(Refusal::new(
+            reasons::UNSUPPORTED_VALUE,
+            "spec.tls",
+            message,
+        ));
+    }
+    if spec.endpoints.is_empty() {
+        let message = "A Backend needs at least one endpoint.";
+        return Err(Refusal::new(
+            reasons::INVALID_BACKEND_REF,
+            "spec.endpoints",
+            message,
+        ));
+    }
+    Ok(())
+}
+
+fn protocol(backend: &Backend) -> Result<Protocol, Refusal> {
+    const FIELD: &str = "spec.appProtocols";
+    let protocols = &backend.spec.app_protocols;
+    if protocols.contains(&AppProtocol::Wss) {
+        let message =
+            "gateway.envoyproxy.io/wss needs TLS towards backends, which is not supported yet.";
+        return Err(Refusal::new(reasons::UNSUPPORTED_VALUE, FIELD, message));
+    }
+    match (
+        protocols.contains(&AppProtocol::H2c),
+        protocols.contains(&AppProtocol::Ws),
+    ) {
+        (true, true) => {
+            let message = "h2c and ws exclude each other: one is HTTP/2, the other HTTP/1.1.";
+            Err(Refusal::new(reasons::UNSUPPORTED_VALUE, FIELD, message))
+        }
+        (true, false) => Ok(Protocol::H2c),
+        (false, _) => Ok(Protocol::Http1),
+    }
+}
+
+fn check_endpoint(
+    index: usize,
+    endpoint: &BackendEndpoint,
+    options: &Options,
+) -> Result<(), Refusal> {
+    let invalid = |field: &str, message: String| {
+        let field = format!("spec.endpoints[{index}].{field}");
+        Err(Refusal::new(reasons::INVALID_ADDRESS, field, message))
+    };
+    let local = options.allow_local_backends;
+    if let Some(ip) = &endpoint.ip {
+        let Ok(address) = ip.address.parse::<IpAddr>() else {
+            return invalid("ip.address", format!("{:?} is no IP address.", ip.address));
+        };
+        if let Some(why) =
+            unreachable(address).or_else(|| (!local).then(|| local_kind(address)).flatten())
+        {
+            return invalid(
+                "ip.address",
+                format!("{address} is {why}, which backends must not be."),
+            );
+        }
+        if ip.port == 0 {
+            return invalid("ip.port", "Port 0 cannot be connected to.".into());
+        }
+    }
+    if let Some(fqdn) = &endpoint.fqdn {
+        let name = fqdn.hostname.trim_end_matches('.');
+        if name.parse::<IpAddr>().is_ok() {
+            return invalid(
+                "fqdn.hostname",
+                format!("{name} is an IP address. Use ip instead of fqdn."),
+            );
+        }
+        if !local && (!name.contains('.') || name == "localhost" || name.ends_with(".localhost")) {
+            let message = format!(
+                "{name:?} is no full name: at least two labels are needed, not below localhost."
+            );
+            return invalid("fqdn.hostname", message);
+        }
+        if fqdn.port == 0 {
+            return invalid("fqdn.port", "Port 0 cannot be connected to.".into());
+        }
+    }
+    if endpoint.unix.is_some() && !local {
+        let message = "Unix sockets are refused, since they reach the proxy's own admin interface. \
+                       Start Locum with --allow-local-backends to use them.";
+        return invalid("unix", message.into());
+    }
+    Ok(())
+}
+
+/// What is wrong with an address that no request can be sent to.
+fn unreachable(address: IpAddr) -> Option<&'static str> {
+    if address.is_unspecified() {
+        return Some("the unspecified address");
+    }
+    address.is_multicast().then_some("a multicast address")
+}
+
+/// How an address is local to the proxy, where it is.
+fn local_kind(address: IpAddr) -> Option<&'static str> {
+    let address = address.to_canonical();
+    let link_local = match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    if address.is_loopback() {
+        Some("a loopback address")
+    } else if link_local {
+        Some("a link-local address")
+    } else {
+        None
+    }
+}
+
+/// Adds where `endpoint` is, a Service's endpoints where its name is one.
+fn place(
+    endpoint: &BackendEndpoint,
+    plan: &mut BackendPlan,
+    reader: &Reader<'_>,
+    grants: &Grants<'_>,
+    options: &Options,
+    endpoints: &mut Vec<Endpoint>,
+) {
+    let mut add = |address| {
+        endpoints.push(Endpoint {
+            address,
+            hostname: endpoint.hostname.clone(),
+            health: Health::Unknown,
+        });
+    };
+    if let Some(ip) = &endpoint.ip {
+        if let Ok(address) = ip.address.parse() {
+            add(Address::Ip(SocketAddr::new(address, ip.port)));
+        }
+    } else if let Some(unix) = &endpoint.unix {
+        add(Address::Unix(unix.path.clone()));
+    } else if let Some(fqdn) = &endpoint.fqdn {
+        let name = fqdn.hostname.trim_end_matches('.');
+        let from = From {
+            group: Kind::Backend.group(),
+            kind: Kind::Backend.name(),
+            namespace: &plan.key.object.namespace,
+        };
+        let service = in_cluster(name, &options.cluster_domain)
+            .filter(|service| grants.permit(from, "", "Service", service));
+        let found = service
+            .as_ref()
+            .and_then(|service| services::named(reader, service, fqdn.port));
+        match (found, service) {
+            (Some(found), Some(service)) => {
+                let hostname = endpoint.hostname.as_deref().unwrap_or(name);
+                endpoints.extend(found.into_iter().map(|endpoint| Endpoint {
+                    hostname: Some(hostname.into()),
+                    ..endpoint
+                }));
+                plan.services.push(Key {
+                    kind: Kind::Service,
+                    object: service,
+                });
+            }
+            _ => add(Address::Name(name.into(), fqdn.port)),
+        }
+    }
+}
+
+/// Names of Services that are known while their endpoints are not. Only a cluster's own DNS answers
+/// them, which is not there where files of a cluster are tried out on one machine.
+fn left_to_dns(
+    key: &Key,
+    backend: &Backend,
+    reader: &Reader<'_>,
+    options: &Options,
+) -> Vec<Problem> {
+    let named = backend.spec.endpoints.iter().enumerate();
+    named
+        .filter_map(|(index, endpoint)| {
+            let fqdn = endpoint.fqdn.as_ref()?;
+            let name = fqdn.hostname.trim_end_matches('.');
+            let service = in_cluster(name, &options.cluster_domain)?;
+            reader.get::<Service>(&service.namespace, &service.name)?;
+            if services::named(reader, &service, fqdn.port).is_some() {
+                return None;
+            }
+            let field = format!("spec.endpoints[{index}].fqdn.hostname");
+            let message = format!(
+                "Service {service} has no EndpointSlice, so {name} is left to DNS. Where no DNS knows it, \
+                 it serves nothing until there is an EndpointSlice."
+            );
+            Some(Problem::warning(key, &field, reasons::LEFT_TO_DNS, message))
+        })
+        .collect()
+}
+
+/// The Service that a name inside the cluster stands for: `<service>.<namespace>.svc`, with or
+/// without the cluster's domain.
+fn in_cluster(name: &str, cluster_domain: &str) -> Option<ObjectName> {
+    let name = name
+        .strip_suffix(cluster_domain)
+        .and_then(|name| name.strip_suffix('.'))
+        .unwrap_or(name);
+    let mut labels = name.split('.');
+    let (service, namespace, svc) = (labels.next()?, labels.next()?, labels.next()?);
+    (svc == "svc" && labels.next().is_none()).then(|| ObjectName::new(namespace, service))
+}

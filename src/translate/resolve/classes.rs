@@ -1,0 +1,105 @@
+//! GatewayClasses: which of them are Locum's.
+//!
+//! In: every GatewayClass and the controller names of the options. Out: the accepted ones with
+//! their controller, and for each a status; a class of nobody is a warning, a Gateway of a class
+//! that does not exist an error.
+
+use std::collections::BTreeMap;
+
+use crate::problem::Problem;
+use crate::resource::{Gateway, GatewayClass, Key, Kind};
+use crate::status::{Condition, Status, StatusBody, Statuses, reasons};
+use crate::translate::{Options, read::Reader};
+
+/// The accepted classes: from a class's name to its controller's.
+pub(super) type Classes<'a> = BTreeMap<&'a str, &'a str>;
+
+/// The classes of Locum's controllers.
+pub(super) fn classes<'a>(
+    reader: &Reader<'a>,
+    options: &Options,
+    statuses: &mut Statuses,
+    problems: &mut Vec<Problem>,
+) -> Classes<'a> {
+    let mut classes = Classes::new();
+    for class in reader.all::<GatewayClass>() {
+        let name = class.metadata.name.as_deref().unwrap_or_default();
+        let controller = class.spec.controller_name.as_str();
+        let key = Key::of(Kind::GatewayClass, &class.metadata);
+        if !options
+            .controller_names
+            .iter()
+            .any(|ours| ours == controller)
+        {
+            problems.push(unknown_controller(&key, controller, options));
+            continue;
+        }
+        let condition = match &class.spec.parameters_ref {
+            None => {
+                classes.insert(name, controller);
+                Condition::yes(
+                    reasons::kind::ACCEPTED,
+                    reasons::ACCEPTED,
+                    "The class is served by Locum.",
+                )
+            }
+            Some(parameters) => {
+                let message = format!(
+                    "Parameters of kind {} are not supported yet, so Gateways of this class are not served. \
+                     Remove spec.parametersRef.",
+                    parameters.kind
+                );
+                problems.push(Problem::error(
+                    &key,
+                    "spec.parametersRef",
+                    reasons::INVALID_PARAMETERS,
+                    message.clone(),
+                ));
+                Condition::no(
+                    reasons::kind::ACCEPTED,
+                    reasons::INVALID_PARAMETERS,
+                    message,
+                )
+            }
+        };
+        statuses.insert(
+            key,
+            Status {
+                observed_generation: class.metadata.generation,
+                body: StatusBody::Conditions(vec![condition]),
+            },
+        );
+    }
+    classes
+}
+
+/// Notes Gateways whose class does not exist: nobody serves them, and nobody else says so.
+pub(super) fn note_missing(reader: &Reader<'_>, problems: &mut Vec<Problem>) {
+    for gateway in reader.all::<Gateway>() {
+        let class = gateway.spec.gateway_class_name.as_str();
+        if reader.get::<GatewayClass>("", class).is_some() {
+            continue;
+        }
+        let namespace = gateway.metadata.namespace.as_deref().unwrap_or_default();
+        let name = gateway.metadata.name.as_deref().unwrap_or_default();
+        problems.push(Problem::error(
+            &Key::new(Kind::Gateway, namespace, name),
+            "spec.gatewayClassName",
+            reasons::GATEWAY_CLASS_NOT_FOUND,
+            format!("GatewayClass {class} does not exist, so the Gateway is not served."),
+        ));
+    }
+}
+
+fn unknown_controller(key: &Key, controller: &str, options: &Options) -> Problem {
+    Problem::warning(
+        key,
+        "spec.controllerName",
+        reasons::UNKNOWN_CONTROLLER,
+        format!(
+            "Controller {controller} is not Locum, which answers to {}. \
+             To serve Gateways of this class, start Locum with --controller-name {controller}.",
+            options.controller_names.join(", ")
+        ),
+    )
+}

@@ -1,0 +1,143 @@
+//! What a chain is given where its owner says nothing, each value with its reason.
+//!
+//! What the user sets wins field by field. Nothing in Locum sets a default of a chain anywhere
+//! else.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::model::{
+    BackOff, Balancer, ChainSettings, CircuitBreaker, Dns, LookupFamily, OutlierDetection,
+    Preconnect, Retry,
+};
+
+/// How often what was seen is looked at: a dead endpoint's ejection and its return are at most this
+/// late.
+const DETECTION_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long an endpoint is left out. Its return is blind, and a retry hides the attempt it costs,
+/// so it can be short: the active backend is used again soon after it is well.
+const EJECTION_TIME: Duration = Duration::from_secs(10);
+
+/// A whole tier may be taken out, since another stands by. When all tiers are out the chain fails
+/// open ([`PANIC_PERCENT`]).
+pub(super) const MAX_EJECTION_PERCENT: u32 = 100;
+
+/// More than one in a row, so that one answer of 502, 503 or 504, or one broken connection, moves
+/// nothing.
+const CONSECUTIVE_GATEWAY_ERRORS: u32 = 3;
+
+/// Never 0, which would answer 503 to everything while all endpoints are ejected, and far under
+/// Envoy's 50, with which a tier that is half dead gets requests for its dead half.
+const PANIC_PERCENT: u32 = 1;
+
+/// As in Envoy Gateway, for each of connections, pending requests, requests and retries. Envoy's
+/// own 3 retries at a time lose requests when a busy endpoint dies.
+const CIRCUIT_BREAKER: u32 = 1024;
+
+/// The least number of retries under a budget where none is said: Envoy's.
+pub(super) const MIN_RETRY_CONCURRENCY: u32 = 3;
+
+/// Hosts that vanish are found at the first connection; Envoy Gateway's 10 s is longer than most
+/// clients wait.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Bytes; Envoy Gateway's, for an edge proxy.
+const BUFFER_LIMIT: u32 = 32_768;
+
+/// How often names are looked up where their time to live does not say.
+const DNS_REFRESH_RATE: Duration = Duration::from_secs(30);
+
+/// A name that did not resolve is asked again soon: a standby that comes late must not be missing
+/// for 30 s.
+const DNS_FAILURE_REFRESH_RATE: (Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_secs(5));
+
+/// Attempts at one tier before the next: another host of the same tier first.
+const ATTEMPTS_PER_TIER: u32 = 2;
+
+/// The fewest retries, for a chain of one tier.
+const MIN_RETRIES: u32 = 2;
+
+/// The pause before a retry: short, because another host is tried.
+pub(super) const BACK_OFF: BackOff = BackOff {
+    base: Duration::from_millis(5),
+    max: Some(Duration::from_millis(50)),
+};
+
+/// What is safe to repeat for every method: the request did not reach the application.
+const RETRY_ON: [&str; 3] = ["connect-failure", "refused-stream", "reset-before-request"];
+
+/// What is repeated for the methods that may be: the request was under way when its host died.
+const RETRY_ON_REPEATABLE: [&str; 1] = ["reset"];
+
+/// The settings of a chain without any policy.
+pub(super) fn chain_settings() -> ChainSettings {
+    ChainSettings {
+        balancer: Balancer::LeastRequest { slow_start: None },
+        outlier_detection: outlier_detection(),
+        health_check: None,
+        panic_percent: PANIC_PERCENT,
+        circuit_breaker: CircuitBreaker {
+            max_connections: CIRCUIT_BREAKER,
+            max_pending_requests: CIRCUIT_BREAKER,
+            max_parallel_requests: CIRCUIT_BREAKER,
+            max_parallel_retries: CIRCUIT_BREAKER,
+            max_connections_per_endpoint: None,
+            retry_budget: None,
+        },
+        connect_timeout: CONNECT_TIMEOUT,
+        connection_idle_timeout: None,
+        max_connection_duration: None,
+        max_requests_per_connection: None,
+        buffer_limit: BUFFER_LIMIT,
+        preconnect: Preconnect::default(),
+        tcp_keepalive: None,
+        dns: Dns {
+            refresh_rate: DNS_REFRESH_RATE,
+            respect_ttl: true,
+            failure_refresh_rate: DNS_FAILURE_REFRESH_RATE,
+            lookup_family: LookupFamily::Ipv4Preferred,
+        },
+    }
+}
+
+/// Detection where no policy says how. Answers of 500 move nothing: they may be one URL's.
+///
+/// Connections that fail or break, and time limits of an attempt, count as gateway errors do.
+/// Counted apart from answers they would start at 0 with every connection that comes about: an
+/// endpoint that takes each request and breaks off would stay in for ever (measured on Envoy 1.40).
+fn outlier_detection() -> OutlierDetection {
+    OutlierDetection {
+        interval: DETECTION_INTERVAL,
+        base_ejection_time: EJECTION_TIME,
+        max_ejection_time: EJECTION_TIME,
+        max_ejection_percent: MAX_EJECTION_PERCENT,
+        always_eject_one: false,
+        consecutive_5xx: None,
+        consecutive_gateway_errors: Some(CONSECUTIVE_GATEWAY_ERRORS),
+        consecutive_local_origin_failures: None,
+        split_external_local_origin_errors: false,
+        failure_percentage_threshold: None,
+    }
+}
+
+/// Retries for a chain of `tiers` tiers without any policy.
+pub(super) fn retry(tiers: usize) -> Retry {
+    Retry {
+        retries: retries(tiers, ATTEMPTS_PER_TIER),
+        on: BTreeSet::from(RETRY_ON),
+        on_repeatable: BTreeSet::from(RETRY_ON_REPEATABLE),
+        status_codes: Vec::new(),
+        per_try_timeout: None,
+        back_off: BACK_OFF,
+        // With one tier there is none to turn to.
+        attempts_per_tier: (tiers > 1).then_some(ATTEMPTS_PER_TIER),
+    }
+}
+
+/// As many retries as give each of `tiers` tiers `per_tier` attempts, and one more.
+pub(super) fn retries(tiers: usize, per_tier: u32) -> u32 {
+    let tiers = u32::try_from(tiers).unwrap_or(u32::MAX);
+    per_tier.saturating_mul(tiers).max(MIN_RETRIES)
+}

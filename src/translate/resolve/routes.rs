@@ -1,0 +1,351 @@
+//! HTTPRoutes: attached to listeners, their rules turned into routes of virtual hosts, their
+//! conditions.
+//!
+//! In: every HTTPRoute, the Gateways, what references lead to. Out: filled [`Hosts`], statuses and
+//! problems.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ancestors::ParentsByRoute;
+use super::attach::{self, Attachment};
+use super::chain::Outcome;
+use super::conditions;
+use super::gateways::GatewayPlan;
+use super::hosts::{Hosts, owner};
+use super::matches::Precedence;
+use super::policies::{Effective, Policies};
+use super::refs::References;
+use super::rules::{self, Rule, Rules};
+use super::warnings::{Subject, warnings};
+use crate::model::{Action, Forward, Route};
+use crate::problem::Problem;
+use crate::resource::{HttpRoute, Key, Kind, ObjectName};
+use crate::status::{ParentRef, ParentStatus, Status, StatusBody, Statuses, reasons};
+use crate::translate::{names, read::Reader};
+use gateway_api::apis::experimental::httproutes::HttpRouteParentRefs;
+
+/// A rule that serves nothing of its own answers this, as Gateway API asks.
+const FAILED: u16 = 500;
+
+/// The Gateways that are served, with their hosts.
+pub(super) struct Served<'a> {
+    pub plans: Vec<GatewayPlan<'a>>,
+    pub hosts: Vec<Hosts<'a>>,
+    pub by_name: BTreeMap<ObjectName, usize>,
+}
+
+impl Served<'_> {
+    /// The controller that a Gateway is served as; nothing for one that is not served.
+    pub(super) fn controller(&self, name: &ObjectName) -> Option<String> {
+        let index = *self.by_name.get(name)?;
+        Some(self.plans[index].controller.into())
+    }
+}
+
+/// What routes are made from and with.
+pub(super) struct Routing<'a, 's> {
+    pub reader: &'s Reader<'a>,
+    pub references: References<'a, 's>,
+    pub policies: &'s Policies,
+}
+
+/// What one parent reference comes to.
+struct Parent<'a> {
+    parent: ParentRef,
+    gateway: usize,
+    attachments: Result<Vec<Attachment<'a>>, attach::Detached>,
+}
+
+/// Places every HTTPRoute; returns the parents of each that is attached or would be.
+pub(super) fn place_all<'a>(
+    routing: &mut Routing<'a, '_>,
+    served: &mut Served<'a>,
+    statuses: &mut Statuses,
+    problems: &mut Vec<Problem>,
+) -> ParentsByRoute {
+    let mut parents_by_route = ParentsByRoute::new();
+    for route in routing.reader.all::<HttpRoute>() {
+        let key = Key::of(Kind::HttpRoute, &route.metadata);
+        let parents = parents(&key, route, routing.reader, served, problems);
+        if parents.is_empty() {
+            continue;
+        }
+        let rules = rules::rules(&key, route, &mut routing.references, problems);
+        let statuses_of_parents = parents
+            .iter()
+            .map(|parent| parent_status(parent, &rules, served))
+            .collect();
+        statuses.insert(
+            key.clone(),
+            Status {
+                observed_generation: route.metadata.generation,
+                body: StatusBody::Route(statuses_of_parents),
+            },
+        );
+        place(
+            &key,
+            route,
+            &parents,
+            &rules,
+            routing.policies,
+            served,
+            problems,
+        );
+        let ancestors = parents.into_iter().map(|parent| {
+            let namespace = parent.parent.namespace.clone();
+            let reference = ParentRef {
+                namespace: namespace.or_else(|| Some(key.object.namespace.to_string())),
+                ..parent.parent
+            };
+            (
+                reference,
+                served.plans[parent.gateway].controller.to_owned(),
+            )
+        });
+        parents_by_route.insert(key.object.clone(), ancestors.collect());
+    }
+    parents_by_route
+}
+
+/// The parents that Locum serves; the others, and those that take nothing of the route, are noted.
+fn parents<'a>(
+    key: &Key,
+    route: &'a HttpRoute,
+    reader: &Reader<'_>,
+    served: &Served<'a>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Parent<'a>> {
+    let mut parents = Vec::new();
+    if route.spec.use_default_gateways.is_some() {
+        let message =
+            "spec.useDefaultGateways is not supported. Name the Gateways in spec.parentRefs.";
+        problems.push(Problem::error(
+            key,
+            "spec.useDefaultGateways",
+            reasons::UNSUPPORTED_VALUE,
+            message.into(),
+        ));
+    }
+    let specs = route.spec.parent_refs.as_deref().unwrap_or_default();
+    if specs.is_empty() {
+        let message = "The route has no parentRefs, so it is attached to nothing.";
+        problems.push(Problem::error(
+            key,
+            "spec.parentRefs",
+            reasons::NO_PARENT,
+            message.into(),
+        ));
+    }
+    for (index, spec) in specs.iter().enumerate() {
+        let field = format!("spec.parentRefs[{index}]");
+        let gateway = match gateway_of(key, &field, spec, reader, served) {
+            Ok(gateway) => gateway,
+            Err(problem) => {
+                problems.push(problem);
+                continue;
+            }
+        };
+        let attachments = attach::attachments(route, spec, &served.plans[gateway], reader);
+        if let Err((reason, message)) = &attachments {
+            problems.push(Problem::error(key, &field, reason, message.clone()));
+        }
+        parents.push(Parent {
+            parent: parent_ref(spec),
+            gateway,
+            attachments,
+        });
+    }
+    parents
+}
+
+/// The Gateway that a parent reference means, or why it is none of Locum's.
+fn gateway_of(
+    key: &Key,
+    field: &str,
+    spec: &HttpRouteParentRefs,
+    reader: &Reader<'_>,
+    served: &Served<'_>,
+) -> Result<usize, Problem> {
+    let group = spec.group.as_deref().unwrap_or(Kind::Gateway.group());
+    let kind = spec.kind.as_deref().unwrap_or(Kind::Gateway.name());
+    if (group, kind) != (Kind::Gateway.group(), Kind::Gateway.name()) {
+        let message = format!("A parent of kind {kind} is not supported; only Gateway is.");
+        return Err(Problem::warning(
+            key,
+            field,
+            reasons::PARENT_NOT_SERVED,
+            message,
+        ));
+    }
+    let namespace = spec.namespace.as_deref().unwrap_or(&key.object.namespace);
+    let name = ObjectName::new(namespace, &spec.name);
+    if let Some(gateway) = served.by_name.get(&name) {
+        return Ok(*gateway);
+    }
+    if reader
+        .get::<crate::resource::Gateway>(namespace, &spec.name)
+        .is_none()
+    {
+        let message = format!("Gateway {name} does not exist, so the route is not attached to it.");
+        return Err(Problem::error(
+            key,
+            field,
+            reasons::PARENT_NOT_FOUND,
+            message,
+        ));
+    }
+    let message = format!("Gateway {name} is of a class that Locum does not serve.");
+    Err(Problem::warning(
+        key,
+        field,
+        reasons::PARENT_NOT_SERVED,
+        message,
+    ))
+}
+
+fn parent_ref(spec: &HttpRouteParentRefs) -> ParentRef {
+    ParentRef {
+        group: spec
+            .group
+            .clone()
+            .unwrap_or_else(|| Kind::Gateway.group().into()),
+        kind: spec
+            .kind
+            .clone()
+            .unwrap_or_else(|| Kind::Gateway.name().into()),
+        namespace: spec.namespace.clone(),
+        name: spec.name.clone(),
+        section_name: spec.section_name.clone(),
+        port: spec.port,
+    }
+}
+
+fn parent_status(parent: &Parent<'_>, rules: &Rules<'_>, served: &Served<'_>) -> ParentStatus {
+    let plan = &served.plans[parent.gateway];
+    let detached = match &parent.attachments {
+        Err(detached) => Some(detached.clone()),
+        Ok(attachments) => attachments
+            .iter()
+            .all(|attachment| !plan.serves(&plan.listeners[attachment.listener]))
+            .then(|| {
+                let message = format!(
+                    "No listener of Gateway {} that is referred to is served.",
+                    plan.name()
+                );
+                (reasons::NO_READY_LISTENERS, message)
+            }),
+    };
+    ParentStatus {
+        parent: parent.parent.clone(),
+        controller_name: plan.controller.into(),
+        conditions: conditions::route(rules, detached.as_ref()),
+    }
+}
+
+/// Adds the route's rules to the hosts of every listener it reaches, each listener once.
+fn place<'a>(
+    key: &Key,
+    route: &'a HttpRoute,
+    parents: &[Parent<'a>],
+    rules: &Rules<'a>,
+    policies: &Policies,
+    served: &mut Served<'a>,
+    problems: &mut Vec<Problem>,
+) {
+    let created = route
+        .metadata
+        .creation_timestamp
+        .as_ref()
+        .map(|time| time.0);
+    let mut reached = BTreeSet::new();
+    for parent in parents {
+        for attachment in parent.attachments.iter().flatten() {
+            if !reached.insert((parent.gateway, attachment.listener)) {
+                continue;
+            }
+            let plan = &served.plans[parent.gateway];
+            let hosts = &mut served.hosts[parent.gateway];
+            hosts.attached[attachment.listener].insert(key.object.clone());
+            let listener = &plan.listeners[attachment.listener];
+            if !plan.serves(listener) {
+                continue;
+            }
+            let owned = attachment
+                .hosts
+                .iter()
+                .filter(|host| owner(plan, listener.port, host) == Some(attachment.listener));
+            let owned: Vec<&'a str> = owned.copied().collect();
+            for rule in &rules.rules {
+                let effective = policies.effective(key, rule.name, &plan.key, listener.name);
+                let action = action(key, rule, &effective, hosts, problems);
+                for host in &owned {
+                    for (matched, specificity, matches) in &rule.matches {
+                        let precedence = Precedence {
+                            specificity: *specificity,
+                            created,
+                            route: key.object.clone(),
+                            rule: rule.index,
+                            matched: *matched,
+                        };
+                        let model = Route {
+                            name: names::route(&key.object, rule.index, *matched),
+                            matches: matches.clone(),
+                            action: action.clone(),
+                            owner: key.clone(),
+                        };
+                        hosts.add(listener.port, host, (precedence, model));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What becomes of requests that a rule matches, under its policy; the chain it needs is added to
+/// `hosts`.
+fn action(
+    key: &Key,
+    rule: &Rule<'_>,
+    effective: &Effective<'_>,
+    hosts: &mut Hosts<'_>,
+    problems: &mut Vec<Problem>,
+) -> Action {
+    let (Outcome::Forward(draft), Effective::Open { policy, settings }, false) =
+        (&rule.outcome, effective, rule.refused)
+    else {
+        return Action::Respond { status: FAILED };
+    };
+    let name = draft.name(&key.object.namespace, policy.map(|policy| &policy.object));
+    let mut retry = settings.retry(draft.tiers.len());
+    if let Some(timeout) = rule.attempt_timeout {
+        retry.per_try_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
+    }
+    match hosts.chains.get_mut(&name) {
+        Some(chain) => {
+            chain.owners.insert(key.clone());
+        }
+        None => {
+            let mut chain = draft.chain(settings.chain.clone(), *policy);
+            chain.owners.insert(key.clone());
+            let subject = Subject {
+                name: &name,
+                chain: &chain,
+                retry: &retry,
+                route: key,
+                field: &format!("spec.rules[{}].backendRefs", rule.index),
+                policy: *policy,
+            };
+            warnings(&subject, problems);
+            hosts.chains.insert(name.clone(), chain);
+        }
+    }
+    Action::Forward(Box::new(Forward {
+        chain: name,
+        failing_millionths: draft.failing_millionths,
+        timeout: rule.timeout.or(settings.request_timeout),
+        stream_idle_timeout: settings.stream_idle_timeout,
+        max_stream_duration: settings.max_stream_duration,
+        retry,
+        hash: settings.hash.clone(),
+    }))
+}

@@ -1,0 +1,8 @@
+//! What resolving must give, sentence by sentence; a file for each subject.
+
+mod backends;
+mod chains;
+mod gateways;
+mod matching;
+mod policies;
+mod references;

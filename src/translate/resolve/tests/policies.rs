@@ -1,0 +1,392 @@
+//! Policies: which holds, what it sets, and what it closes.
+
+use std::time::Duration;
+
+use super::super::Resolution;
+use super::super::fixture::{GATEWAY, ip, objects, policy, resolved, route, rule, served};
+use super::super::{fixture, resolve};
+use crate::model::{Action, Balancer};
+use crate::resource::{Kind, Object};
+use crate::status::reasons::{self, kind};
+use crate::store::Change;
+use crate::translate::read::Reader;
+
+const ROUTE: &str = "kind: HTTPRoute, name: web";
+const GATEWAY_TARGET: &str = "kind: Gateway, name: eg";
+
+/// A chain of two tiers behind route `web`, whose rule is named `main`, and these policies.
+fn with(policies: &str) -> Resolution {
+    let rule = rule(&["active", "passive"]).replace("{ backendRefs", "{ name: main, backendRefs");
+    served(
+        &(ip("active", "10.0.0.1", false)
+            + &ip("passive", "10.0.0.2", true)
+            + &route("web", &rule)
+            + policies),
+    )
+}
+
+fn timeout(seconds: u32) -> String {
+    format!("timeout: {{ http: {{ requestTimeout: {seconds}s }} }}")
+}
+
+#[test]
+fn the_most_specific_policy_holds_alone() {
+    let gateway = policy("a", GATEWAY_TARGET, &timeout(1));
+    let listener = policy(
+        "b",
+        &format!("{GATEWAY_TARGET}, sectionName: http"),
+        &timeout(2),
+    );
+    let route = policy("c", ROUTE, &timeout(3));
+    let rule = policy(
+        "d",
+        &format!("{ROUTE}, sectionName: main"),
+        "circuitBreaker: { maxConnections: 7 }",
+    );
+    let mut policies = String::new();
+    for (added, seconds) in [
+        (gateway, Some(1)),
+        (listener, Some(2)),
+        (route, Some(3)),
+        (rule, None),
+    ] {
+        policies += &added;
+        let resolution = with(&policies);
+        let forward = resolution.forward();
+        assert_eq!(forward.timeout, seconds.map(Duration::from_secs));
+        assert_eq!(resolution.problems, []);
+    }
+}
+
+#[test]
+fn a_chain_is_named_for_its_policy_not_for_its_content() {
+    let resolution = with(&policy("watch", ROUTE, &timeout(1)));
+    assert_eq!(resolution.forward().chain.0, "default/active>passive@watch");
+    let edited = with(&policy(
+        "watch",
+        ROUTE,
+        "circuitBreaker: { maxConnections: 7 }",
+    ));
+    assert_eq!(edited.forward().chain.0, "default/active>passive@watch");
+}
+
+#[test]
+fn of_two_policies_for_one_target_the_oldest_holds() {
+    let age = |text: String, time: &str| {
+        text.replace(
+            "metadata: {",
+            &format!("metadata: {{ creationTimestamp: '2026-01-0{time}T00:00:00Z',"),
+        )
+    };
+    let policies =
+        age(policy("a", ROUTE, &timeout(1)), "2") + &age(policy("b", ROUTE, &timeout(2)), "1");
+    let resolution = with(&policies);
+    assert_eq!(resolution.forward().timeout, Some(Duration::from_secs(2)));
+    let accepted = |name| resolution.condition(Kind::BackendTrafficPolicy, name, kind::ACCEPTED);
+    assert_eq!(accepted("a"), (false, reasons::CONFLICTED));
+    assert_eq!(accepted("b"), (true, reasons::ACCEPTED));
+    assert_eq!(resolution.reasons(), [reasons::CONFLICTED]);
+}
+
+#[test]
+fn a_target_that_is_missing_is_reported() {
+    let resolution = with(&policy("a", "kind: HTTPRoute, name: gone", &timeout(1)));
+    assert_eq!(resolution.reasons(), [reasons::TARGET_NOT_FOUND]);
+    let resolution = with(&policy(
+        "a",
+        &format!("{ROUTE}, sectionName: gone"),
+        &timeout(1),
+    ));
+    assert_eq!(resolution.forward().timeout, None);
+    let accepted = resolution.condition(Kind::BackendTrafficPolicy, "a", kind::ACCEPTED);
+    assert_eq!(accepted, (false, reasons::TARGET_NOT_FOUND));
+}
+
+#[test]
+fn a_policy_with_a_field_that_cannot_be_honoured_closes_what_it_applies_to() {
+    let fields = [
+        ("rateLimit: { type: Local }", "spec.rateLimit"),
+        ("mergeType: StrategicMerge", "spec.mergeType"),
+        (
+            "loadBalancer: { type: RoundRobin, zoneAware: { preferLocal: {} } }",
+            "spec.loadBalancer.zoneAware",
+        ),
+        (
+            "loadBalancer: { type: BackendUtilization, backendUtilization: {} }",
+            "spec.loadBalancer.type",
+        ),
+        (
+            "connection: { socketBufferLimit: 32768 }",
+            "spec.connection.socketBufferLimit",
+        ),
+        (
+            "retry: { perRetry: { timeout: 0s } }",
+            "spec.retry.perRetry.timeout",
+        ),
+        (
+            "loadBalancer: { type: ConsistentHash, consistentHash: { type: SourceIP, tableSize: 100 } }",
+            "spec.loadBalancer.consistentHash.tableSize",
+        ),
+        (
+            "loadBalancer: { type: ConsistentHash, consistentHash: { type: Headers, headers: [{ name: 'a b' }] } }",
+            "spec.loadBalancer.consistentHash",
+        ),
+    ];
+    for (field, path) in fields {
+        let resolution = with(&policy("a", ROUTE, field));
+        assert_eq!(
+            resolution.action(),
+            &Action::Respond { status: 500 },
+            "{field}"
+        );
+        assert_eq!(resolution.problems[0].field, path);
+        let accepted = resolution.condition(Kind::BackendTrafficPolicy, "a", kind::ACCEPTED);
+        assert_eq!(accepted, (false, reasons::INVALID), "{field}");
+    }
+}
+
+#[test]
+fn a_policy_that_selects_by_labels_closes_what_it_selects() {
+    let select = |labels: &str| {
+        let selectors =
+            format!("targetSelectors: [{{ kind: HTTPRoute, matchLabels: {{ {labels} }} }}]");
+        policy("a", ROUTE, &selectors).replace(
+            &format!("targetRefs: [{{ group: gateway.networking.k8s.io, {ROUTE} }}]"),
+            "{}",
+        )
+    };
+    let labelled = |labels: &str| {
+        let yaml = ip("active", "10.0.0.1", false)
+            + &route("web", &rule(&["active"]))
+                .replace("name: web }", "name: web, labels: { app: web } }")
+            + &select(labels).replace("  {}\n", "");
+        served(&yaml)
+    };
+    assert_eq!(
+        labelled("app: web").action(),
+        &Action::Respond { status: 500 }
+    );
+    assert!(matches!(
+        labelled("app: other").action(),
+        Action::Forward(_)
+    ));
+}
+
+#[test]
+fn without_a_policy_detection_and_retries_are_on() {
+    let resolution = with("");
+    let forward = resolution.forward();
+    assert_eq!(
+        (forward.retry.retries, forward.retry.attempts_per_tier),
+        (4, Some(2))
+    );
+    assert!(forward.retry.on.contains("connect-failure") && !forward.retry.on.contains("reset"));
+    assert!(forward.retry.on_repeatable.contains("reset"));
+    let detection = &resolution
+        .chain("default/active>passive")
+        .settings
+        .outlier_detection;
+    assert_eq!(detection.max_ejection_percent, 100);
+    assert_eq!(detection.max_ejection_time, detection.base_ejection_time);
+    assert!(detection.consecutive_gateway_errors > Some(1));
+    // Counted apart, each connection that comes about would start the count again.
+    assert!(!detection.split_external_local_origin_errors);
+}
+
+#[test]
+fn what_a_policy_says_of_detection_wins_and_the_ejection_time_never_multiplies() {
+    let passive = "healthCheck: { panicThreshold: 0, passive: { baseEjectionTime: 10s, interval: 2s, consecutive5XxErrors: 1, \
+                   consecutiveGatewayErrors: 0, consecutiveLocalOriginFailures: 1 } }";
+    let resolution = with(&policy("watch", ROUTE, passive));
+    let settings = &resolution.chain("default/active>passive@watch").settings;
+    let detection = &settings.outlier_detection;
+    assert_eq!(detection.base_ejection_time, Duration::from_secs(10));
+    assert_eq!(detection.max_ejection_time, Duration::from_secs(10));
+    assert_eq!(
+        (detection.max_ejection_percent, settings.panic_percent),
+        (100, 0)
+    );
+    assert_eq!(detection.consecutive_5xx, Some(1));
+    assert_eq!(detection.consecutive_gateway_errors, Some(0));
+    assert!(!detection.split_external_local_origin_errors);
+    // A policy that says nothing of retries keeps the defaults.
+    assert_eq!(resolution.forward().retry.retries, 4);
+    assert_eq!(resolution.problems, []);
+}
+
+#[test]
+fn a_policys_retry_wins_field_by_field() {
+    let spec = "retry: { retryOn: { triggers: [5xx], httpStatusCodes: [503] }, perRetry: { timeout: 250ms } }";
+    let resolution = with(&policy("a", ROUTE, spec));
+    let retry = &resolution.forward().retry;
+    assert_eq!(
+        retry.on.iter().copied().collect::<Vec<_>>(),
+        ["5xx", "retriable-status-codes"]
+    );
+    assert_eq!(retry.status_codes, [503]);
+    assert_eq!(retry.per_try_timeout, Some(Duration::from_millis(250)));
+    assert!(retry.on_repeatable.contains("reset"));
+    assert_eq!((retry.retries, retry.attempts_per_tier), (4, Some(2)));
+}
+
+#[test]
+fn retries_that_do_not_reach_the_standby_are_a_warning() {
+    for (spec, warned) in [
+        ("retry: { numRetries: 0 }", true),
+        ("retry: { numRetries: 1 }", true),
+        ("retry: { numRetries: 1, numAttemptsPerPriority: 1 }", false),
+        ("retry: { numRetries: 2 }", false),
+    ] {
+        let reasons = with(&policy("a", ROUTE, spec)).reasons();
+        let expected: &[&str] = if warned {
+            &[reasons::RETRIES_DO_NOT_REACH_STANDBY]
+        } else {
+            &[]
+        };
+        assert_eq!(reasons, expected, "{spec}");
+    }
+}
+
+#[test]
+fn an_ejection_limit_that_keeps_the_first_tier_in_is_a_warning() {
+    for (percent, warned) in [(10, true), (49, true), (50, false), (100, false)] {
+        let spec = format!("healthCheck: {{ passive: {{ maxEjectionPercent: {percent} }} }}");
+        let reasons = with(&policy("a", ROUTE, &spec)).reasons();
+        let expected: &[&str] = if warned {
+            &[reasons::EJECTION_LIMIT_TOO_LOW]
+        } else {
+            &[]
+        };
+        assert_eq!(reasons, expected, "{percent}");
+    }
+}
+
+#[test]
+fn detection_that_never_takes_anything_out_is_a_warning() {
+    let spec = "healthCheck: { passive: { consecutive5XxErrors: 0 } }";
+    assert_eq!(
+        with(&policy("a", ROUTE, spec)).reasons(),
+        [reasons::DETECTION_OFF]
+    );
+}
+
+#[test]
+fn balancer_and_hash_come_from_the_policy() {
+    let spec = "loadBalancer: { type: ConsistentHash, consistentHash: { type: Headers, headers: [{ name: x }, { name: w }] } }";
+    let resolution = with(&policy("a", ROUTE, spec));
+    assert_eq!(resolution.forward().hash.len(), 2);
+    let settings = &resolution.chain("default/active>passive@a").settings;
+    assert_eq!(
+        settings.balancer,
+        Balancer::ConsistentHash { table_size: 65537 }
+    );
+}
+
+/// What the text and a guard resolve to.
+fn guarded(yaml: &str, guard: Object) -> Resolution {
+    let mut store = fixture::store(yaml);
+    store.apply(Change::Applied(guard));
+    resolve(&Reader::new(&store), &fixture::options())
+}
+
+mod guards {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::resource::Key;
+    use crate::resource::guard::{Guard, GuardKind, GuardTarget};
+    use crate::status::StatusBody;
+
+    fn guard(policy: GuardKind, target: Key, section: Option<&str>) -> Object {
+        let metadata = k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+            name: Some("login".into()),
+            namespace: Some("default".into()),
+            ..Default::default()
+        };
+        Object::Guard(Arc::new(Guard {
+            metadata,
+            policy,
+            targets: vec![GuardTarget {
+                key: target,
+                section: section.map(Into::into),
+            }],
+            has_selectors: false,
+            closes: true,
+        }))
+    }
+
+    fn yaml() -> String {
+        format!(
+            "{GATEWAY}{}{}",
+            ip("active", "10.0.0.1", false),
+            route("web", &rule(&["active"]))
+        )
+    }
+
+    #[test]
+    fn what_a_security_policy_targets_answers_500() {
+        for target in [
+            Key::new(Kind::HttpRoute, "default", "web"),
+            Key::new(Kind::Gateway, "default", "eg"),
+        ] {
+            let resolution = guarded(&yaml(), guard(GuardKind::SecurityPolicy, target, None));
+            assert_eq!(resolution.action(), &Action::Respond { status: 500 });
+            assert_eq!(resolution.reasons(), [reasons::GUARD_NOT_SUPPORTED]);
+            let key = Key::guard(GuardKind::SecurityPolicy, "default", "login");
+            let StatusBody::Policy(ancestors) = &resolution.statuses[&key].body else {
+                panic!("a policy's status");
+            };
+            assert!(!ancestors[0].conditions[0].holds);
+        }
+    }
+
+    #[test]
+    fn a_guard_of_another_route_closes_nothing_here() {
+        let target = Key::new(Kind::HttpRoute, "default", "other");
+        let resolution = guarded(&yaml(), guard(GuardKind::SecurityPolicy, target, None));
+        assert!(matches!(resolution.action(), Action::Forward(_)));
+    }
+
+    #[test]
+    fn a_guard_of_one_listener_leaves_the_others_open() {
+        let gateway = || Key::new(Kind::Gateway, "default", "eg");
+        let other = guarded(
+            &yaml(),
+            guard(GuardKind::SecurityPolicy, gateway(), Some("other")),
+        );
+        assert!(matches!(other.action(), Action::Forward(_)));
+        let own = guarded(
+            &yaml(),
+            guard(GuardKind::SecurityPolicy, gateway(), Some("http")),
+        );
+        assert_eq!(own.action(), &Action::Respond { status: 500 });
+    }
+
+    #[test]
+    fn a_backend_that_wants_tls_is_not_spoken_to_without() {
+        let target = Key::new(Kind::Backend, "default", "active");
+        let resolution = guarded(&yaml(), guard(GuardKind::BackendTlsPolicy, target, None));
+        assert_eq!(resolution.action(), &Action::Respond { status: 500 });
+    }
+}
+
+#[test]
+fn the_order_in_which_things_come_does_not_matter() {
+    let yaml = format!(
+        "{GATEWAY}---\n{}",
+        ip("active", "10.0.0.1", false)
+            + &route("a", &rule(&["active"]))
+            + &route("b", &rule(&["active"]))
+            + &policy("p", "kind: HTTPRoute, name: a", &timeout(1))
+    );
+    let forwards = resolved(&yaml);
+    let mut store = crate::store::Store::default();
+    for object in objects(&yaml).into_iter().rev() {
+        store.apply(Change::Applied(object));
+    }
+    let mut backwards = resolve(&Reader::new(&store), &fixture::options());
+    backwards.problems.sort();
+    assert_eq!(forwards.model, backwards.model);
+    assert_eq!(forwards.statuses, backwards.statuses);
+    assert_eq!(forwards.problems, backwards.problems);
+}

@@ -1,0 +1,356 @@
+//! The proxies that are connected, for readiness, statuses and debug answers.
+//!
+//! Each stream's task keeps its own entry here; others look at it. Nothing is copied until someone
+//! asks.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::xds::delta::{Event, Output, Stream};
+use crate::xds::kind::Kind;
+use crate::xds::proxy::Proxy;
+use crate::xds::resource::Resource;
+use crate::xds::subscription::Subscription;
+
+/// A resource that a proxy will not have in its present form.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    pub gateway: String,
+    /// The proxy's `node.id`.
+    pub node: String,
+    pub resource: Arc<Resource>,
+    /// The proxy's own words.
+    pub message: String,
+}
+
+/// The registry of connected proxies.
+#[derive(Debug, Default)]
+pub struct Clients {
+    connected: Mutex<Connected>,
+    refusals: watch::Sender<Arc<[Refused]>>,
+    /// Ticks when a proxy comes, goes or has acknowledged all it was sent.
+    ticks: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Connected {
+    next: u64,
+    clients: BTreeMap<u64, Arc<Client>>,
+}
+
+#[derive(Debug)]
+struct Client {
+    proxy: Proxy,
+    peer: Option<SocketAddr>,
+    since: Timestamp,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    stream: Stream,
+    /// The revision of the Gateway's snapshot that the stream works with.
+    revision: u64,
+    /// The revision of which the proxy has acknowledged everything.
+    settled: u64,
+    counts: BTreeMap<Kind, Counts>,
+    last_nack: BTreeMap<Kind, Nack>,
+}
+
+/// What a proxy was sent of one type since it connected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    pub responses: u64,
+    pub resources: u64,
+    pub removed: u64,
+    pub acks: u64,
+    pub nacks: u64,
+}
+
+/// A refusal in the proxy's words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Nack {
+    pub at: Timestamp,
+    pub message: String,
+}
+
+/// A connected proxy's entry; the proxy is gone when this is dropped.
+#[derive(Debug)]
+pub struct Connection {
+    clients: Arc<Clients>,
+    client: Arc<Client>,
+    id: u64,
+}
+
+impl Clients {
+    /// Enters a proxy that has connected.
+    pub fn connect(self: &Arc<Self>, proxy: Proxy, peer: Option<SocketAddr>) -> Connection {
+        let client = Arc::new(Client {
+            proxy,
+            peer,
+            since: Timestamp::now(),
+            state: Mutex::default(),
+        });
+        let mut connected = lock(&self.connected);
+        let id = connected.next;
+        connected.next += 1;
+        connected.clients.insert(id, client.clone());
+        drop(connected);
+        self.tick();
+        Connection {
+            clients: self.clone(),
+            client,
+            id,
+        }
+    }
+
+    /// What connected proxies refuse, now and whenever it changes.
+    pub fn refusals(&self) -> watch::Receiver<Arc<[Refused]>> {
+        self.refusals.subscribe()
+    }
+
+    /// How many proxies of a Gateway are connected.
+    pub fn count(&self, gateway: &str) -> usize {
+        self.of(gateway).count()
+    }
+
+    /// The ids of a Gateway's connected proxies that have not acknowledged all of this revision of
+    /// its snapshot.
+    pub fn behind(&self, gateway: &str, revision: u64) -> Vec<String> {
+        self.of(gateway)
+            .filter(|client| lock(&client.state).settled < revision)
+            .map(|client| client.proxy.id.clone())
+            .collect()
+    }
+
+    /// Waits until at least one proxy of a Gateway is connected and all of them have acknowledged
+    /// this revision of its snapshot. Has no bound of its own.
+    pub async fn caught_up(&self, gateway: &str, revision: u64) {
+        let mut ticks = self.ticks.subscribe();
+        while self.count(gateway) == 0 || !self.behind(gateway, revision).is_empty() {
+            if ticks.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// What there is to say of each connected proxy, longest connected first.
+    pub fn reports(&self, detail: Detail) -> Vec<Report> {
+        self.all()
+            .iter()
+            .map(|client| client.report(detail))
+            .collect()
+    }
+
+    fn all(&self) -> Vec<Arc<Client>> {
+        lock(&self.connected).clients.values().cloned().collect()
+    }
+
+    fn of(&self, gateway: &str) -> impl Iterator<Item = Arc<Client>> {
+        self.all()
+            .into_iter()
+            .filter(move |client| client.proxy.gateway == gateway)
+    }
+
+    fn tick(&self) {
+        self.ticks.send_modify(|tick| *tick += 1);
+    }
+
+    fn gather_refusals(&self) {
+        let mut refusals = Vec::new();
+        for client in self.all() {
+            let state = lock(&client.state);
+            refusals.extend(state.stream.refusals().map(|refusal| Refused {
+                gateway: client.proxy.gateway.clone(),
+                node: client.proxy.id.clone(),
+                resource: refusal.resource.clone(),
+                message: refusal.message.clone(),
+            }));
+        }
+        self.refusals.send_replace(refusals.into());
+    }
+}
+
+impl Connection {
+    /// Gives the stream's machine one input and keeps the books of what comes out. `revision` is
+    /// that of the snapshot the machine has.
+    pub fn with<E>(
+        &self,
+        revision: u64,
+        input: impl FnOnce(&mut Stream) -> Result<Output, E>,
+    ) -> Result<Output, E> {
+        let mut state = lock(&self.client.state);
+        let output = input(&mut state.stream)?;
+        state.revision = revision;
+        state.count(&output);
+        let settled = state.settled != revision && state.stream.is_settled();
+        if settled {
+            state.settled = revision;
+        }
+        drop(state);
+        if settled {
+            self.clients.tick();
+        }
+        let refusals = |event: &Event| matches!(event, Event::RefusalsChanged);
+        if output.events.iter().any(refusals) {
+            self.clients.gather_refusals();
+        }
+        Ok(output)
+    }
+
+    /// When the stream's machine wants to be called, since the stream's start.
+    pub fn deadline(&self) -> Option<Duration> {
+        lock(&self.client.state).stream.deadline()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        lock(&self.clients.connected).clients.remove(&self.id);
+        self.clients.tick();
+        if lock(&self.client.state).stream.refusals().next().is_some() {
+            self.clients.gather_refusals();
+        }
+    }
+}
+
+impl State {
+    fn count(&mut self, output: &Output) {
+        for response in &output.responses {
+            let counts = self.counts.entry(response.kind).or_default();
+            counts.responses += 1;
+            counts.resources += response.resources.len() as u64;
+            counts.removed += response.removed.len() as u64;
+        }
+        for event in &output.events {
+            match event {
+                Event::Acknowledged { kind, .. } => self.counts.entry(*kind).or_default().acks += 1,
+                Event::Refused { kind, message, .. } => {
+                    self.counts.entry(*kind).or_default().nacks += 1;
+                    let nack = Nack {
+                        at: Timestamp::now(),
+                        message: message.clone(),
+                    };
+                    self.last_nack.insert(*kind, nack);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// How much a report says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Numbers only.
+    Counts,
+    /// Every name and version too.
+    Names,
+}
+
+/// What there is to say of one connected proxy.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    pub gateway: String,
+    pub node: String,
+    pub user_agent: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<SocketAddr>,
+    pub connected_since: Timestamp,
+    /// The revision of its Gateway's snapshot that it is being sent.
+    pub revision: u64,
+    /// The revision that it has acknowledged in full.
+    pub settled_revision: u64,
+    /// By the kind's name.
+    pub types: BTreeMap<&'static str, TypeReport>,
+}
+
+/// What there is to say of one type on one stream.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TypeReport {
+    pub wildcard: bool,
+    /// How many names it asks for one by one.
+    pub subscribed: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// How many resources it has.
+    pub acknowledged: usize,
+    /// Versions by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub versions: BTreeMap<String, String>,
+    /// The names in responses under way.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<String>,
+    /// What it refuses, by name, in its own words.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_nack: Option<Nack>,
+    pub sent: Counts,
+}
+
+impl Client {
+    fn report(&self, detail: Detail) -> Report {
+        let state = lock(&self.state);
+        let types = state.stream.subscriptions().iter();
+        Report {
+            gateway: self.proxy.gateway.clone(),
+            node: self.proxy.id.clone(),
+            user_agent: self.proxy.user_agent.clone(),
+            peer: self.peer,
+            connected_since: self.since,
+            revision: state.revision,
+            settled_revision: state.settled,
+            types: types
+                .map(|(kind, subscription)| {
+                    (kind.name(), state.type_report(*kind, subscription, detail))
+                })
+                .collect(),
+        }
+    }
+}
+
+impl State {
+    fn type_report(&self, kind: Kind, subscription: &Subscription, detail: Detail) -> TypeReport {
+        let mut names = Vec::new();
+        let mut versions = BTreeMap::new();
+        if detail == Detail::Names {
+            names.extend(subscription.names().iter().map(ToString::to_string));
+            for (name, held) in subscription.held() {
+                if let Some(form) = &held.form {
+                    versions.insert(name.to_string(), form.version().0.to_string());
+                }
+            }
+        }
+        let pending = subscription.outstanding.iter().flat_map(|outstanding| {
+            let sent = outstanding.sent.iter().map(|resource| &resource.name);
+            sent.chain(&outstanding.removed).map(ToString::to_string)
+        });
+        let refused = subscription.refused.iter();
+        TypeReport {
+            wildcard: subscription.is_wildcard(),
+            subscribed: subscription.names().len(),
+            names,
+            acknowledged: subscription.held().len(),
+            versions,
+            pending: pending.collect(),
+            refused: refused
+                .map(|(name, refusal)| (name.to_string(), refusal.message.clone()))
+                .collect(),
+            last_nack: self.last_nack.get(&kind).cloned(),
+            sent: self.counts.get(&kind).copied().unwrap_or_default(),
+        }
+    }
+}
+
+/// A mutex is poisoned only by a panic, which is a defect reported where it happens; the books stay
+/// readable.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,163 @@
+//! What the forms that a proxy has refer to: what must not be taken from it yet.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::xds::kind::Kind;
+use crate::xds::order::Subscriptions;
+use crate::xds::resource::Resource;
+use crate::xds::subscription::Form;
+
+/// What is referred to among the resources of one kind.
+#[derive(Debug)]
+pub(super) struct References {
+    /// By forms that will be replaced.
+    passing: BTreeSet<Arc<str>>,
+    /// Some form that will be replaced is known by its version only and may refer to anything.
+    unknown: bool,
+    lasting: Lasting,
+    kind: Kind,
+}
+
+/// What refused resources' last good forms refer to, themselves or through others.
+#[derive(Debug, Default)]
+struct Lasting {
+    names: BTreeSet<(Kind, Arc<str>)>,
+    /// Kinds of which anything may be referred to, by a form that is known by its version only.
+    kinds: BTreeSet<Kind>,
+}
+
+impl References {
+    /// References to resources of `kind`, but for those from resources of that kind that go
+    /// themselves.
+    pub(super) fn of(
+        subscriptions: &Subscriptions,
+        kind: Kind,
+        going: &BTreeSet<Arc<str>>,
+    ) -> Self {
+        let mut references = Self {
+            unknown: is_unheard(subscriptions, kind),
+            passing: BTreeSet::new(),
+            lasting: Lasting::of(subscriptions),
+            kind,
+        };
+        for (holder, subscription) in subscriptions {
+            if !may_refer(*holder, kind) {
+                continue;
+            }
+            for (name, held) in subscription.held() {
+                if *holder == kind && going.contains(name) {
+                    continue;
+                }
+                match &held.form {
+                    Some(Form::Known(resource)) => {
+                        references.passing.extend(targets(resource, kind));
+                    }
+                    Some(Form::Foreign(_)) => references.unknown = true,
+                    None => {}
+                }
+                for doubted in &held.doubted {
+                    references.passing.extend(targets(doubted, kind));
+                }
+            }
+            let outstanding = subscription.outstanding.iter();
+            for resource in outstanding.flat_map(|outstanding| &outstanding.sent) {
+                references.passing.extend(targets(resource, kind));
+            }
+        }
+        references
+    }
+
+    /// Whether something may refer to `name`.
+    pub(super) fn may_name(&self, name: &Arc<str>) -> bool {
+        self.unknown || self.passing.contains(name)
+    }
+
+    /// Whether something may refer to `name` for as long as a proxy refuses what is to replace it.
+    pub(super) fn lasts(&self, name: &Arc<str>) -> bool {
+        self.lasting.kinds.contains(&self.kind)
+            || self.lasting.names.contains(&(self.kind, name.clone()))
+    }
+}
+
+impl Lasting {
+    fn of(subscriptions: &Subscriptions) -> Self {
+        let mut lasting = Self::default();
+        let refused = subscriptions.iter().flat_map(|(kind, subscription)| {
+            let names = subscription.refused.keys();
+            names.map(|name| (*kind, name.clone()))
+        });
+        let mut holders: Vec<_> = refused.collect();
+        while let Some((kind, name)) = holders.pop() {
+            let Some(held) = subscriptions.get(&kind).and_then(|of| of.held().get(&name)) else {
+                continue;
+            };
+            let known = match &held.form {
+                Some(Form::Known(resource)) => Some(resource),
+                Some(Form::Foreign(_)) => {
+                    lasting.kinds.extend(reachable(kind));
+                    None
+                }
+                None => None,
+            };
+            for resource in known.into_iter().chain(&held.doubted) {
+                for reference in &resource.references {
+                    if lasting.names.insert(reference.clone()) {
+                        holders.push(reference.clone());
+                    }
+                }
+            }
+        }
+        lasting
+    }
+}
+
+/// The kinds that a resource of `kind` can refer to, itself or through others.
+fn reachable(kind: Kind) -> BTreeSet<Kind> {
+    let mut kinds = BTreeSet::new();
+    let mut holders = vec![kind];
+    while let Some(holder) = holders.pop() {
+        for target in Kind::ALL {
+            if may_refer(holder, target) && kinds.insert(target) {
+                holders.push(target);
+            }
+        }
+    }
+    kinds
+}
+
+/// Whether the proxy came back with resources of `kind` and has not said yet what else it has that
+/// may refer to them: it sends its subscriptions one after the other. One that starts has nothing.
+fn is_unheard(subscriptions: &Subscriptions, kind: Kind) -> bool {
+    if subscriptions.get(&kind).is_none_or(|of| of.began_empty()) {
+        return false;
+    }
+    let routed = || {
+        let listeners = subscriptions.get(&Kind::Listener).into_iter();
+        let mut held = listeners.flat_map(|listeners| listeners.held().values());
+        held.any(|held| match &held.form {
+            Some(Form::Known(listener)) => targets(listener, Kind::Route).next().is_some(),
+            _ => true,
+        })
+    };
+    let mut holders = Kind::ALL.into_iter().filter(|of| may_refer(*of, kind));
+    holders.any(|of| !subscriptions.contains_key(&of) && (of != Kind::Route || routed()))
+}
+
+/// The names of a kind that a resource refers to.
+pub(super) fn targets(resource: &Resource, kind: Kind) -> impl Iterator<Item = Arc<str>> {
+    let references = resource.references.iter();
+    references
+        .filter(move |(of, _)| *of == kind)
+        .map(|(_, name)| name.clone())
+}
+
+/// Whether resources of one kind can refer to those of another.
+fn may_refer(holder: Kind, target: Kind) -> bool {
+    match holder {
+        Kind::Listener => matches!(target, Kind::Route | Kind::Cluster | Kind::Secret),
+        Kind::Route => target == Kind::Cluster,
+        Kind::Cluster => matches!(target, Kind::Cluster | Kind::Endpoint | Kind::Secret),
+        Kind::Secret | Kind::Endpoint => false,
+    }
+}

@@ -1,0 +1,194 @@
+//! The xDS server: the thin shell that carries streams over gRPC.
+//!
+//! In: the [`Board`] that the pipeline publishes on, and proxies that connect. Out: responses to
+//! them, entries in [`Clients`], metrics and log lines. Load reports and those who watch them are
+//! let in by the same door. It decides nothing about the protocol; that is [`crate::xds::delta`].
+
+mod board;
+mod stream;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use discovery::aggregated_discovery_service_server::{
+    AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
+};
+use envoy_types::pb::envoy::service::discovery::v3 as discovery;
+use envoy_types::pb::envoy::service::load_stats::v3 as load_stats;
+use futures::StreamExt;
+use load_stats::load_reporting_service_server::LoadReportingServiceServer;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status, Streaming};
+
+pub use board::{Board, Published};
+
+use crate::api::v1::serving_server::ServingServer;
+use crate::serving::{LoadReports, Serving, Watch};
+use crate::xds::clients::Clients;
+use crate::xds::delta::MAX_RESPONSES;
+use crate::xds::metrics::Metrics;
+
+/// The largest message a proxy may send: one that reconnects names all it has, at about 50 bytes
+/// each.
+pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
+/// The most discovery streams that are served at once.
+pub const MAX_STREAMS: usize = 10_000;
+
+/// The most streams that one connection may open at once: discovery, load reports, and room for
+/// other services.
+pub const MAX_STREAMS_PER_CONNECTION: u32 = 100;
+
+/// How long a connection may be silent before it is asked for a sign of life.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long that sign may take before the connection is dropped.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long connections may take to end when the server does.
+pub const SHUTDOWN_BOUND: Duration = Duration::from_secs(3);
+
+/// Where the server listens.
+#[derive(Debug)]
+pub enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Why the server ended other than by being told to.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("the xDS server failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// What streams are served from and report to.
+#[derive(Clone, Debug, Default)]
+pub struct Shared {
+    pub board: Arc<Board>,
+    pub clients: Arc<Clients>,
+    pub metrics: Arc<Metrics>,
+    pub serving: Arc<Serving>,
+}
+
+/// The discovery service.
+#[derive(Debug)]
+struct Ads {
+    shared: Shared,
+    /// Holds a value as long as the server is to run.
+    running: watch::Receiver<bool>,
+    places: Arc<Semaphore>,
+}
+
+/// Serves discovery to proxies until `shutdown` comes; then ends every stream, so that proxies look
+/// for another server, and returns within [`SHUTDOWN_BOUND`].
+pub async fn serve(
+    listener: Listener,
+    shared: Shared,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let (stop, running) = watch::channel(true);
+    let serving = shared.serving.clone();
+    let reports = LoadReports::new(serving.clone(), stopped(running.clone()));
+    let watch = Watch::new(serving, stopped(running.clone()));
+    let ads = Ads {
+        shared,
+        running: running.clone(),
+        places: Arc::new(Semaphore::new(MAX_STREAMS)),
+    };
+    let router = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
+        .add_service(
+            AggregatedDiscoveryServiceServer::new(ads).max_decoding_message_size(MAX_MESSAGE_BYTES),
+        )
+        .add_service(
+            LoadReportingServiceServer::new(reports).max_decoding_message_size(MAX_MESSAGE_BYTES),
+        )
+        .add_service(ServingServer::new(watch));
+    let stopped = stopped(running);
+    let served = async {
+        match listener {
+            Listener::Tcp(listener) => {
+                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                router.serve_with_incoming_shutdown(incoming, stopped).await
+            }
+            Listener::Unix(listener) => {
+                let incoming = UnixListenerStream::new(listener);
+                router.serve_with_incoming_shutdown(incoming, stopped).await
+            }
+        }
+    };
+    tokio::pin!(served);
+    tokio::select! {
+        ended = &mut served => return Ok(ended?),
+        () = shutdown => {}
+    }
+    stop.send_replace(false);
+    match tokio::time::timeout(SHUTDOWN_BOUND, served).await {
+        Ok(ended) => Ok(ended?),
+        Err(_) => {
+            tracing::warn!("some proxies did not close their connections in time");
+            Ok(())
+        }
+    }
+}
+
+/// Resolves when the server is to stop.
+async fn stopped(mut running: watch::Receiver<bool>) {
+    // An error means that the server's future was dropped, which stops it too.
+    let _ = running.wait_for(|running| !running).await;
+}
+
+type Responses<T> = Pin<Box<dyn futures::Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl AggregatedDiscoveryService for Ads {
+    type StreamAggregatedResourcesStream = Responses<discovery::DiscoveryResponse>;
+    type DeltaAggregatedResourcesStream = Responses<discovery::DeltaDiscoveryResponse>;
+
+    async fn stream_aggregated_resources(
+        &self,
+        _request: Request<Streaming<discovery::DiscoveryRequest>>,
+    ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
+        Err(Status::unimplemented(
+            "state of the world is not served; set api_type: DELTA_GRPC in the bootstrap's ads_config",
+        ))
+    }
+
+    async fn delta_aggregated_resources(
+        &self,
+        request: Request<Streaming<discovery::DeltaDiscoveryRequest>>,
+    ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            self.shared.metrics.rejected();
+            return Err(Status::resource_exhausted(format!(
+                "{MAX_STREAMS} streams are open already"
+            )));
+        };
+        let peer = request.remote_addr();
+        let (sender, receiver) = mpsc::channel(MAX_RESPONSES + 1);
+        let session = stream::Session {
+            shared: self.shared.clone(),
+            peer,
+            requests: request.into_inner(),
+            responses: sender,
+        };
+        let stopped = stopped(self.running.clone());
+        tokio::spawn(async move {
+            session.run(stopped).await;
+            drop(place);
+        });
+        // Resources are copied into a message when the transport asks for it, not before: one that
+        // nobody reads costs references only.
+        let messages = ReceiverStream::new(receiver)
+            .map(|response: Result<crate::xds::delta::Response, Status>| Ok(response?.message()));
+        Ok(Response::new(Box::pin(messages)))
+    }
+}

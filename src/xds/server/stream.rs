@@ -1,0 +1,221 @@
+//! One stream's task: brings messages, snapshots and the passing of time to the stream's machine,
+//! and its responses to the transport.
+
+use std::future::{Future, pending};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tonic::{Status, Streaming};
+
+use crate::xds::clients::Connection;
+use crate::xds::delta::{Event, Output, Response};
+use crate::xds::proxy::Proxy;
+use crate::xds::server::{Published, Shared};
+
+/// How long a proxy may take to say who it is.
+pub(super) const FIRST_MESSAGE_BOUND: Duration = Duration::from_secs(15);
+
+/// How long the transport may take to accept the status that ends a stream.
+const LAST_WORD_BOUND: Duration = Duration::from_secs(1);
+
+/// A stream before its first message.
+pub(super) struct Session {
+    pub(super) shared: Shared,
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) requests: Streaming<DeltaDiscoveryRequest>,
+    /// Holds every response that may be under way, and the status that ends the stream.
+    pub(super) responses: mpsc::Sender<Result<Response, Status>>,
+}
+
+/// A stream whose proxy is known.
+struct Conversation {
+    session: Session,
+    proxy: Proxy,
+    connection: Connection,
+    board: watch::Receiver<Published>,
+    /// The revision of the snapshot that the machine has.
+    revision: u64,
+    start: Instant,
+}
+
+impl Session {
+    /// Serves the stream until the proxy or the server ends it.
+    pub(super) async fn run(mut self, stopped: impl Future<Output = ()>) {
+        let _open = self.shared.metrics.stream();
+        let responses = self.responses.clone();
+        let ended = match self.introduced().await {
+            Ok((proxy, first)) => self.converse(proxy, first, stopped).await,
+            Err(status) => Err(status),
+        };
+        if let Err(status) = ended {
+            tracing::debug!(%status, "discovery stream ended");
+            // If the proxy does not even take this, it finds the stream closed.
+            let _ = timeout(LAST_WORD_BOUND, responses.send(Err(status))).await;
+        }
+    }
+
+    /// The first message and who sent it.
+    async fn introduced(&mut self) -> Result<(Proxy, DeltaDiscoveryRequest), Status> {
+        let first = timeout(FIRST_MESSAGE_BOUND, self.requests.message())
+            .await
+            .map_err(|_| Status::deadline_exceeded("no discovery request in time"))??
+            .ok_or_else(|| Status::cancelled("the stream was closed before its first request"))?;
+        let proxy = Proxy::of(first.node.as_ref()).inspect_err(|rejected| {
+            self.shared.metrics.rejected();
+            tracing::warn!(peer = ?self.peer, "proxy refused: {rejected}");
+        })?;
+        Ok((proxy, first))
+    }
+
+    async fn converse(
+        self,
+        proxy: Proxy,
+        first: DeltaDiscoveryRequest,
+        stopped: impl Future<Output = ()>,
+    ) -> Result<(), Status> {
+        tracing::info!(node = proxy.id, gateway = proxy.gateway, "proxy connected");
+        let mut conversation = Conversation {
+            connection: self.shared.clients.connect(proxy.clone(), self.peer),
+            board: self.shared.board.subscribe(&proxy.gateway),
+            session: self,
+            proxy,
+            revision: 0,
+            start: Instant::now(),
+        };
+        conversation.take_snapshot()?;
+        conversation.take_request(&first)?;
+        let ended = conversation.go_on(stopped).await;
+        let Proxy { id, gateway, .. } = &conversation.proxy;
+        tracing::info!(node = id, gateway, "proxy disconnected");
+        ended
+    }
+}
+
+impl Conversation {
+    async fn go_on(&mut self, stopped: impl Future<Output = ()>) -> Result<(), Status> {
+        tokio::pin!(stopped);
+        loop {
+            let deadline = self.connection.deadline();
+            let elapsed = async {
+                match deadline {
+                    Some(deadline) => sleep_until(self.start + deadline).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                message = self.session.requests.message() => match message? {
+                    Some(request) => self.take_request(&request)?,
+                    None => return Ok(()),
+                },
+                changed = self.board.changed() => {
+                    if changed.is_err() {
+                        return Err(Status::unavailable("the server is going away"));
+                    }
+                    self.take_snapshot()?;
+                }
+                () = elapsed => {
+                    let now = self.start.elapsed();
+                    let output = self.connection.with(self.revision, |stream| Ok::<_, Status>(stream.elapsed(now)));
+                    self.pass_on(output?)?;
+                }
+                () = &mut stopped => return Err(Status::unavailable("the server is going away")),
+                () = self.session.responses.closed() => return Ok(()),
+            }
+        }
+    }
+
+    fn take_request(&mut self, request: &DeltaDiscoveryRequest) -> Result<(), Status> {
+        self.session.shared.metrics.request();
+        let now = self.start.elapsed();
+        let output = self
+            .connection
+            .with(self.revision, |stream| stream.request(now, request))
+            .map_err(|limit| {
+                self.session.shared.metrics.rejected();
+                tracing::warn!(node = self.proxy.id, "stream ended: {limit}");
+                Status::resource_exhausted(limit.to_string())
+            })?;
+        self.pass_on(output)
+    }
+
+    /// Takes over the newest snapshot, if there is one.
+    fn take_snapshot(&mut self) -> Result<(), Status> {
+        let Published { revision, snapshot } = self.board.borrow_and_update().clone();
+        let Some(snapshot) = snapshot else {
+            return Ok(());
+        };
+        self.revision = revision;
+        let now = self.start.elapsed();
+        let output = self.connection.with(revision, |stream| {
+            Ok::<_, Status>(stream.snapshot(now, snapshot))
+        })?;
+        self.pass_on(output)
+    }
+
+    fn pass_on(&self, output: Output) -> Result<(), Status> {
+        self.session.shared.metrics.output(&output);
+        for event in &output.events {
+            self.log(event);
+        }
+        for response in output.responses {
+            match self.session.responses.try_send(Ok(response)) {
+                // A closed channel is noticed by the loop.
+                Ok(()) | Err(TrySendError::Closed(_)) => {}
+                // What may be under way fits; only a proxy that answers what it did not read gets
+                // here.
+                Err(TrySendError::Full(_)) => {
+                    return Err(Status::resource_exhausted("responses are not being read"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn log(&self, event: &Event) {
+        let Proxy {
+            id: node, gateway, ..
+        } = &self.proxy;
+        match event {
+            Event::Refused {
+                kind,
+                message,
+                guilty,
+            } if guilty.is_empty() => {
+                tracing::warn!(node, gateway, %kind, message, "proxy refused a response; looking for the cause");
+            }
+            Event::Refused {
+                kind,
+                message,
+                guilty,
+            } => {
+                for resource in guilty {
+                    tracing::warn!(node, gateway, %kind, name = %resource.name, message, "proxy refused a resource");
+                }
+            }
+            Event::Expired(expired) => {
+                let (kind, name) = (expired.kind, &expired.name);
+                tracing::warn!(node, gateway, %kind, %name, awaited = ?expired.awaited, "waited long enough; going on");
+            }
+            Event::UnknownType { type_url } => {
+                tracing::warn!(
+                    node,
+                    gateway,
+                    type_url,
+                    "proxy asks for a type that is not served"
+                );
+            }
+            Event::Unsupported { what } => {
+                tracing::warn!(node, gateway, what, "proxy uses what is not served");
+            }
+            Event::Acknowledged { kind, after } => {
+                tracing::trace!(node, gateway, %kind, ?after, "acknowledged");
+            }
+            Event::Stale { kind } => tracing::debug!(node, gateway, %kind, "stale nonce"),
+            Event::RefusalsChanged => {}
+        }
+    }
+}
