@@ -16,8 +16,11 @@
 //! ARCHITECTURE.md says what each module never does, and where a change goes.
 
 pub mod api;
+pub mod bootstrap;
 pub mod model;
+pub mod pipeline;
 pub mod problem;
+pub mod proxy;
 pub mod resource;
 pub mod serving;
 pub mod source;

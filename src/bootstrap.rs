@@ -1,0 +1,241 @@
+//! The bootstrap: what an Envoy has to be told before it can ask Locum for the rest.
+//!
+//! In: which Gateway the proxy serves, where Locum's xDS server and the proxy's admin interface
+//! are. Out: the text of a bootstrap file. It names no listener, route or backend; those come over
+//! the stream. Equal input gives equal text.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::bootstrap::v3 as pb;
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
+use envoy_types::pb::envoy::config::core::v3 as core;
+use envoy_types::pb::envoy::config::endpoint::v3::{
+    ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint::HostIdentifier,
+};
+use envoy_types::pb::envoy::config::overload::v3::{
+    OverloadManager, ResourceMonitor, resource_monitor,
+};
+use envoy_types::pb::envoy::extensions::resource_monitors::downstream_connections::v3::DownstreamConnectionsConfig;
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
+use envoy_types::pb::google::protobuf::{Struct, Value, value};
+use envoy_types::util::pack_any;
+use prost::{Message as _, Name as _};
+
+use crate::model::MAX_EXPRESSION;
+use crate::resource::ObjectName;
+use crate::xds::json;
+use crate::xds::wire::{ads, duration, pipe, socket_address, spoken};
+
+/// The name of the one cluster that the bootstrap has: Locum's xDS server.
+pub const XDS_CLUSTER: &str = "locum";
+
+/// How long a connection to the xDS server may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The pause before the stream is opened again: at first, and at most. Envoy's own reaches 30 s.
+const RECONNECT_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// How often the connection is asked for a sign of life, and how long that may take.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// A proxy waits for its clusters and listeners for ever: without them it is not ready, and says
+/// so.
+const CONFIGURATION_TIMEOUT: Duration = Duration::ZERO;
+/// Client connections that one proxy holds at once; more are closed when they come.
+const MAX_DOWNSTREAM_CONNECTIONS: i64 = 50_000;
+
+const DOWNSTREAM_CONNECTIONS: &str = "envoy.resource_monitors.global_downstream_max_connections";
+
+/// What one proxy's bootstrap depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bootstrap {
+    /// The proxy's own name, `node.id`.
+    pub node_id: String,
+    /// The Gateway that it serves, `node.cluster`.
+    pub gateway: ObjectName,
+    /// Where it finds Locum.
+    pub xds: XdsAddress,
+    pub admin: AdminAddress,
+}
+
+/// Where a proxy finds Locum's xDS server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum XdsAddress {
+    Ip(SocketAddr),
+    /// A name that the proxy looks up, and the port.
+    Name(String, u16),
+    /// A Unix socket's path.
+    Unix(PathBuf),
+}
+
+/// Where a proxy's admin interface listens. Whoever reaches it controls the proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAddress {
+    Ip(SocketAddr),
+    /// A Unix socket's path; only its owner may use it.
+    Unix(PathBuf),
+}
+
+impl Bootstrap {
+    /// The bootstrap as JSON, in the form of [`json`].
+    pub fn json(&self) -> serde_json::Value {
+        json::message(&pb::Bootstrap::type_url(), &self.message().encode_to_vec())
+            .expect("a bootstrap holds compiled types only")
+    }
+
+    /// The bootstrap as a YAML document.
+    pub fn yaml(&self) -> String {
+        serde_saphyr::to_string(&self.json()).expect("JSON values can be written as YAML")
+    }
+
+    fn message(&self) -> pb::Bootstrap {
+        pb::Bootstrap {
+            node: Some(core::Node {
+                id: self.node_id.clone(),
+                cluster: self.gateway.to_string(),
+                ..core::Node::default()
+            }),
+            static_resources: Some(pb::bootstrap::StaticResources {
+                clusters: vec![self.xds_cluster()],
+                ..Default::default()
+            }),
+            dynamic_resources: Some(pb::bootstrap::DynamicResources {
+                ads_config: Some(core::ApiConfigSource {
+                    api_type: core::api_config_source::ApiType::DeltaGrpc.into(),
+                    set_node_on_first_message_only: true,
+                    ..to_locum()
+                }),
+                cds_config: Some(ads(CONFIGURATION_TIMEOUT)),
+                lds_config: Some(ads(CONFIGURATION_TIMEOUT)),
+                ..Default::default()
+            }),
+            cluster_manager: Some(pb::ClusterManager {
+                // With thousands of clusters a start takes half the time and memory.
+                enable_deferred_cluster_creation: true,
+                load_stats_config: Some(core::ApiConfigSource {
+                    api_type: core::api_config_source::ApiType::Grpc.into(),
+                    ..to_locum()
+                }),
+                ..pb::ClusterManager::default()
+            }),
+            deferred_stat_options: Some(pb::bootstrap::DeferredStatOptions {
+                enable_deferred_creation_stats: true,
+            }),
+            layered_runtime: Some(runtime()),
+            overload_manager: Some(overload_manager()),
+            admin: Some(pb::Admin {
+                address: Some(self.admin_address()),
+                ..pb::Admin::default()
+            }),
+            ..pb::Bootstrap::default()
+        }
+    }
+
+    fn xds_cluster(&self) -> Cluster {
+        let (discovery, address) = match &self.xds {
+            XdsAddress::Ip(address) => (DiscoveryType::Static, ip_address(*address)),
+            XdsAddress::Name(name, port) => {
+                (DiscoveryType::StrictDns, socket_address(name, *port, false))
+            }
+            XdsAddress::Unix(path) => (DiscoveryType::Static, pipe(&path.to_string_lossy(), 0)),
+        };
+        let endpoint = LbEndpoint {
+            host_identifier: Some(HostIdentifier::Endpoint(Endpoint {
+                address: Some(address),
+                ..Endpoint::default()
+            })),
+            ..LbEndpoint::default()
+        };
+        Cluster {
+            name: XDS_CLUSTER.into(),
+            cluster_discovery_type: Some(ClusterDiscoveryType::Type(discovery.into())),
+            connect_timeout: Some(duration(CONNECT_TIMEOUT)),
+            load_assignment: Some(ClusterLoadAssignment {
+                cluster_name: XDS_CLUSTER.into(),
+                endpoints: vec![LocalityLbEndpoints {
+                    lb_endpoints: vec![endpoint],
+                    ..LocalityLbEndpoints::default()
+                }],
+                ..ClusterLoadAssignment::default()
+            }),
+            typed_extension_protocol_options: spoken(http2_with_pings(), None),
+            ..Cluster::default()
+        }
+    }
+
+    fn admin_address(&self) -> core::Address {
+        const OWNER_ONLY: u32 = 0o600;
+        match &self.admin {
+            AdminAddress::Ip(address) => ip_address(*address),
+            AdminAddress::Unix(path) => pipe(&path.to_string_lossy(), OWNER_ONLY),
+        }
+    }
+}
+
+/// Over gRPC to Locum, with quick attempts to come back.
+fn to_locum() -> core::ApiConfigSource {
+    let retry_policy = core::RetryPolicy {
+        retry_back_off: Some(core::BackoffStrategy {
+            base_interval: Some(duration(RECONNECT_PAUSE.0)),
+            max_interval: Some(duration(RECONNECT_PAUSE.1)),
+        }),
+        ..core::RetryPolicy::default()
+    };
+    let service = core::grpc_service::EnvoyGrpc {
+        cluster_name: XDS_CLUSTER.into(),
+        retry_policy: Some(retry_policy),
+        ..core::grpc_service::EnvoyGrpc::default()
+    };
+    core::ApiConfigSource {
+        transport_api_version: core::ApiVersion::V3.into(),
+        grpc_services: vec![core::GrpcService {
+            target_specifier: Some(core::grpc_service::TargetSpecifier::EnvoyGrpc(service)),
+            ..core::GrpcService::default()
+        }],
+        ..core::ApiConfigSource::default()
+    }
+}
+
+fn http2_with_pings() -> ProtocolConfig {
+    ProtocolConfig::Http2ProtocolOptions(core::Http2ProtocolOptions {
+        connection_keepalive: Some(core::KeepaliveSettings {
+            interval: Some(duration(PING_INTERVAL)),
+            timeout: Some(duration(PING_TIMEOUT)),
+            ..core::KeepaliveSettings::default()
+        }),
+        ..core::Http2ProtocolOptions::default()
+    })
+}
+
+/// Envoy's switches that have no field of their own.
+fn runtime() -> pb::LayeredRuntime {
+    let limit = Value {
+        kind: Some(value::Kind::NumberValue(MAX_EXPRESSION.into())),
+    };
+    pb::LayeredRuntime {
+        layers: vec![pb::RuntimeLayer {
+            name: "locum".into(),
+            layer_specifier: Some(pb::runtime_layer::LayerSpecifier::StaticLayer(Struct {
+                fields: [("re2.max_program_size.error_level".to_owned(), limit)].into(),
+            })),
+        }],
+    }
+}
+
+fn overload_manager() -> OverloadManager {
+    let limit = DownstreamConnectionsConfig {
+        max_active_downstream_connections: MAX_DOWNSTREAM_CONNECTIONS,
+    };
+    OverloadManager {
+        resource_monitors: vec![ResourceMonitor {
+            name: DOWNSTREAM_CONNECTIONS.into(),
+            config_type: Some(resource_monitor::ConfigType::TypedConfig(pack_any(limit))),
+        }],
+        ..OverloadManager::default()
+    }
+}
+
+fn ip_address(address: SocketAddr) -> core::Address {
+    socket_address(&address.ip().to_string(), address.port(), false)
+}

@@ -1,0 +1,85 @@
+//! Ending an Envoy without losing what is under way.
+//!
+//! First each answer closes its connection and no new connection is taken; when nothing is under
+//! way any more, or the bound is over, the process is told to end (Envoy does that at once,
+//! whatever is under way).
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::Order;
+use super::admin_client::{Activity, AdminClient};
+use super::process::Process;
+
+/// How often an Envoy that drains is asked what is under way.
+const POLL: Duration = Duration::from_millis(50);
+/// Connections that carried no request for so long are taken for idle: their clients only keep them
+/// for later.
+const IDLE_GRACE: Duration = Duration::from_millis(500);
+/// How long an Envoy may take to end once told to.
+const TERM_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the kernel may take to end it then.
+const KILL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Drains the process, at most `bound`, and ends it. [`Order::End`] cuts the drain short.
+pub(super) async fn drain_and_end(
+    mut process: Process,
+    admin: &AdminClient,
+    bound: Duration,
+    orders: &mut watch::Receiver<Order>,
+) {
+    if !bound.is_zero() {
+        tokio::select! {
+            () = drained(admin, bound) => {}
+            _ = process.ended() => return,
+            _ = orders.wait_for(|order| *order == Order::End) => {}
+        }
+    }
+    process.terminate();
+    if process.ends_within(TERM_TIMEOUT).await {
+        return;
+    }
+    tracing::warn!(
+        pid = process.pid,
+        "Envoy does not end when told to and is killed"
+    );
+    process.kill();
+    if !process.ends_within(KILL_TIMEOUT).await {
+        tracing::error!(pid = process.pid, "Envoy cannot be killed");
+    }
+}
+
+/// Waits until nothing is under way, at most `bound`.
+async fn drained(admin: &AdminClient, bound: Duration) {
+    let deadline = Instant::now() + bound;
+    for step in [
+        admin.close_connections_with_answers().await,
+        admin.stop_listening().await,
+    ] {
+        if let Err(error) = step {
+            tracing::warn!(%error, "Envoy cannot be drained");
+            return;
+        }
+    }
+    let mut quiet_since = None;
+    while Instant::now() < deadline {
+        match admin.activity().await {
+            Ok(Activity { connections: 0, .. }) => return,
+            Ok(Activity { requests: 0, .. }) => {
+                let since = *quiet_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= IDLE_GRACE {
+                    return;
+                }
+            }
+            Ok(_) => quiet_since = None,
+            Err(error) => {
+                tracing::warn!(%error, "Envoy does not say what is under way");
+                return;
+            }
+        }
+        sleep(POLL).await;
+    }
+    tracing::warn!("requests are still under way at the end of --drain-timeout");
+}
