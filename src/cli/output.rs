@@ -1,0 +1,89 @@
+//! Writing to standard output and standard error: colours only where a person looks at them.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _, Write as _};
+
+use clap::ValueEnum;
+
+/// The form of a document for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Yaml,
+    Json,
+}
+
+/// Writes a document to standard output.
+pub(super) fn write_document(document: &serde_json::Value, format: Format) -> anyhow::Result<()> {
+    let text = match format {
+        Format::Yaml => serde_saphyr::to_string(document)?,
+        Format::Json => serde_json::to_string_pretty(document)? + "\n",
+    };
+    io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+/// Whether the user refuses colours: `NO_COLOR` is set and not empty (no-color.org).
+pub(super) fn colour_is_refused() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// How standard output is written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// Plain lines, for files and pipes.
+    Plain,
+    /// A person's terminal, with colours.
+    Coloured,
+}
+
+impl Style {
+    /// The style that standard output asks for.
+    pub(super) fn of_stdout() -> Self {
+        Self::for_terminal(io::stdout().is_terminal())
+    }
+
+    /// The style that standard error asks for.
+    pub(super) fn of_stderr() -> Self {
+        Self::for_terminal(io::stderr().is_terminal())
+    }
+
+    fn for_terminal(is_terminal: bool) -> Self {
+        if is_terminal && !colour_is_refused() {
+            Style::Coloured
+        } else {
+            Style::Plain
+        }
+    }
+
+    /// `text` in bold.
+    pub(super) fn strong(self, text: impl Display) -> String {
+        self.paint("1", text)
+    }
+
+    /// `text` for what is well.
+    pub(super) fn good(self, text: impl Display) -> String {
+        self.paint("32", text)
+    }
+
+    /// `text` for what needs a look.
+    pub(super) fn warning(self, text: impl Display) -> String {
+        self.paint("33", text)
+    }
+
+    /// `text` for what is wrong.
+    pub(super) fn bad(self, text: impl Display) -> String {
+        self.paint("31", text)
+    }
+
+    /// `text` for what is said beside the point.
+    pub(super) fn faint(self, text: impl Display) -> String {
+        self.paint("2", text)
+    }
+
+    fn paint(self, code: &str, text: impl Display) -> String {
+        match self {
+            Style::Plain => text.to_string(),
+            Style::Coloured => format!("\x1b[{code}m{text}\x1b[0m"),
+        }
+    }
+}
