@@ -1,0 +1,379 @@
+//! The same protocol with the proxy it is for: a real Envoy takes what it is sent, and needs what
+//! it is sent again.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use locum::xds::clients::Detail;
+use locum::xds::descriptors;
+use locum::xds::kind::Kind;
+use locum::xds::resource::{Readiness, Resource};
+use locum::xds::snapshot::Snapshot;
+use prost_reflect::DynamicMessage;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+use crate::harness::{BOUND, GATEWAY, Server};
+
+/// How long Envoy waits for a resource it needs before it goes on without.
+const INITIAL_FETCH_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// An Envoy of its own folder and admin port; it is killed when this is dropped.
+struct Envoy {
+    process: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to do.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Envoy {
+    fn start(server: SocketAddr) -> Self {
+        let binary = std::env::var_os("LOCUM_ENVOY").map(PathBuf::from);
+        let binary = binary.filter(|binary| binary.is_file());
+        let binary =
+            binary.expect("no Envoy: run `make envoy` and set LOCUM_ENVOY to what it fetched");
+        let folder = tempfile::tempdir().unwrap();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let process = Command::new(binary)
+            .arg("--config-yaml")
+            .arg(bootstrap(server).to_string())
+            .arg("--admin-address-path")
+            .arg(folder.path().join("admin"))
+            .args(["--use-dynamic-base-id", "--concurrency", "1", "-l", "info"])
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self { process, folder }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    async fn admin(&self, path: &str) -> Option<String> {
+        let address = std::fs::read_to_string(self.folder.path().join("admin")).ok()?;
+        get(address.trim().parse().ok()?, path).await
+    }
+
+    async fn stat(&self, name: &str) -> Option<u64> {
+        let text = self.admin(&format!("/stats?filter=^{name}$")).await?;
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        line.rsplit(' ').next()?.parse().ok()
+    }
+
+    /// Waits until a statistic has a value; returns how long that took.
+    async fn awaits(&self, name: &str, value: u64) -> Duration {
+        let start = Instant::now();
+        let reached = timeout(BOUND, async {
+            while self.stat(name).await != Some(value) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        if reached.await.is_err() {
+            panic!(
+                "{name} is {:?}, not {value}:\n{}",
+                self.stat(name).await,
+                self.log()
+            );
+        }
+        start.elapsed()
+    }
+}
+
+/// The body of what `address` answers to GET `path`, if it answers 200.
+async fn get(address: SocketAddr, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    head.starts_with("HTTP/1.1 200").then(|| body.into())
+}
+
+fn bootstrap(server: SocketAddr) -> Value {
+    let ads = json!({"ads": {}, "resource_api_version": "V3"});
+    json!({
+        "node": {"id": "envoy", "cluster": GATEWAY},
+        "admin": {"address": address("127.0.0.1:0".parse().unwrap())},
+        "cluster_manager": {"enable_deferred_cluster_creation": true},
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": "DELTA_GRPC",
+                "transport_api_version": "V3",
+                "set_node_on_first_message_only": true,
+                "grpc_services": [{"envoy_grpc": {
+                    "cluster_name": "locum",
+                    "retry_policy": {"retry_back_off": {"base_interval": "0.1s", "max_interval": "0.5s"}},
+                }}],
+            },
+            "cds_config": ads,
+            "lds_config": ads,
+        },
+        "static_resources": {"clusters": [{
+            "name": "locum",
+            "connect_timeout": "1s",
+            "typed_extension_protocol_options": {
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                    "explicit_http_config": {"http2_protocol_options": {}},
+                },
+            },
+            "load_assignment": assignment("locum", server),
+        }]},
+    })
+}
+
+fn address(address: SocketAddr) -> Value {
+    json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
+}
+
+fn assignment(cluster: &str, endpoint: SocketAddr) -> Value {
+    json!({
+        "cluster_name": cluster,
+        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(endpoint)}}]}],
+    })
+}
+
+/// What Envoy is to serve: one listener, one route, one EDS cluster.
+#[derive(Clone)]
+struct Edge {
+    listen: SocketAddr,
+    backend: SocketAddr,
+    connect_timeout: &'static str,
+    /// Changes the listener without draining it.
+    stat_prefix: &'static str,
+    /// Changes the route.
+    prefix: &'static str,
+}
+
+fn resource(kind: Kind, name: &str, message: &Value) -> Resource {
+    let descriptor = descriptors::message(kind.type_url()).unwrap();
+    let message = DynamicMessage::deserialize(descriptor, message).unwrap();
+    Resource::new(kind, name, &message)
+}
+
+impl Edge {
+    fn resources(&self) -> Vec<Resource> {
+        let ads = json!({"ads": {}, "resource_api_version": "V3"});
+        let mut cluster = resource(
+            Kind::Cluster,
+            "app",
+            &json!({
+                "name": "app",
+                "type": "EDS",
+                "connect_timeout": self.connect_timeout,
+                "eds_cluster_config": {"eds_config": ads},
+            }),
+        );
+        cluster.readiness = Readiness::Endpoints;
+        cluster.references = [(Kind::Endpoint, "app".into())].into();
+        let endpoint = resource(Kind::Endpoint, "app", &assignment("app", self.backend));
+        let mut route = resource(
+            Kind::Route,
+            "web",
+            &json!({
+                "name": "web",
+                "virtual_hosts": [{
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": [{"match": {"prefix": self.prefix}, "route": {"cluster": "app"}}],
+                }],
+            }),
+        );
+        route.references = [(Kind::Cluster, "app".into())].into();
+        let hcm =
+            "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+        let router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+        let mut listener = resource(
+            Kind::Listener,
+            "edge",
+            &json!({
+                "name": "edge",
+                "address": address(self.listen),
+                "filter_chains": [{"filters": [{
+                    "name": "hcm",
+                    "typed_config": {
+                        "@type": format!("type.googleapis.com/{hcm}"),
+                        "stat_prefix": self.stat_prefix,
+                        "rds": {"route_config_name": "web", "config_source": ads},
+                        "http_filters": [{"name": "router", "typed_config": {"@type": router}}],
+                    },
+                }]}],
+            }),
+        );
+        listener.references = [(Kind::Route, "web".into())].into();
+        vec![cluster, endpoint, route, listener]
+    }
+}
+
+/// A backend that answers everything with `ok`, for as long as the test runs.
+async fn backend() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+                    if stream.write_all(answer).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+async fn edge() -> Edge {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    Edge {
+        listen: free.local_addr().unwrap(),
+        backend: backend().await,
+        connect_timeout: "1s",
+        stat_prefix: "edge",
+        prefix: "/",
+    }
+}
+
+impl Server {
+    /// Publishes and waits until Envoy has answered everything.
+    async fn publishes(&self, resources: Vec<Resource>) -> Duration {
+        let start = Instant::now();
+        let snapshot = Arc::new(Snapshot::new(resources, None));
+        self.shared.board.publish(GATEWAY, snapshot);
+        let revision = self.shared.board.published(GATEWAY).revision;
+        let caught_up = self.shared.clients.caught_up(GATEWAY, revision);
+        let caught_up = timeout(BOUND, caught_up).await;
+        caught_up.expect("Envoy answers everything");
+        start.elapsed()
+    }
+
+    async fn gives(&self, edge: &Edge) -> Duration {
+        self.publishes(edge.resources()).await
+    }
+
+    /// Resources sent to and refusals of the one connected proxy.
+    fn sent(&self) -> (u64, u64) {
+        let report = self.shared.clients.reports(Detail::Counts).remove(0);
+        let types = report.types.values();
+        types.fold((0, 0), |(resources, nacks), of_type| {
+            (
+                resources + of_type.sent.resources,
+                nacks + of_type.sent.nacks,
+            )
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn envoy_serves_what_it_is_sent_and_takes_every_change() {
+    let server = Server::start().await;
+    let mut edge = edge().await;
+    let envoy = Envoy::start(server.address);
+    server.gives(&edge).await;
+    envoy
+        .awaits("listener_manager.total_listeners_active", 1)
+        .await;
+    assert_eq!(
+        get(edge.listen, "/").await.as_deref(),
+        Some("ok"),
+        "{}",
+        envoy.log()
+    );
+
+    // Without its endpoints, sent once more, the changed cluster would warm until its initial fetch
+    // timed out.
+    edge.connect_timeout = "2s";
+    let took = server.gives(&edge).await;
+    assert!(took < INITIAL_FETCH_TIMEOUT, "{took:?}");
+    envoy.awaits("cluster_manager.warming_clusters", 0).await;
+
+    edge.stat_prefix = "other";
+    server.gives(&edge).await;
+    let name = "listener_manager.total_listeners_warming";
+    let took = envoy.awaits(name, 0).await;
+    assert!(took < INITIAL_FETCH_TIMEOUT, "{took:?}");
+
+    edge.prefix = "/only";
+    edge.backend = backend().await;
+    server.gives(&edge).await;
+    assert_eq!(get(edge.listen, "/").await, None);
+    assert_eq!(get(edge.listen, "/only").await.as_deref(), Some("ok"));
+    // Four at first, the changed cluster with its endpoints, the listener, the route, the
+    // endpoints.
+    assert_eq!(server.sent(), (9, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn envoy_is_sent_nothing_again_when_the_server_restarts() {
+    let server = Server::start().await;
+    let edge = edge().await;
+    let envoy = Envoy::start(server.address);
+    server.gives(&edge).await;
+    envoy
+        .awaits("listener_manager.total_listeners_active", 1)
+        .await;
+    assert_eq!(server.sent(), (4, 0));
+
+    let address = server.address;
+    server.stop().await;
+    envoy.awaits("control_plane.connected_state", 0).await;
+    assert_eq!(get(edge.listen, "/").await.as_deref(), Some("ok"));
+
+    let server = Server::start_at(address).await;
+    server.gives(&edge).await;
+    assert_eq!(server.sent(), (0, 0));
+    assert_eq!(get(edge.listen, "/").await.as_deref(), Some("ok"));
+
+    let changed = Edge {
+        backend: backend().await,
+        ..edge
+    };
+    server.gives(&changed).await;
+    assert_eq!(server.sent(), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn envoy_refuses_one_of_many_and_gets_the_others() {
+    let server = Server::start().await;
+    let good = edge().await;
+    let envoy = Envoy::start(server.address);
+    server.gives(&good).await;
+    let mut resources = good.resources();
+    for name in ["x", "y", "z"] {
+        // A static cluster provides no balancer of its own.
+        let policy = if name == "y" {
+            "CLUSTER_PROVIDED"
+        } else {
+            "ROUND_ROBIN"
+        };
+        let message = json!({"name": name, "type": "STATIC", "lb_policy": policy});
+        resources.push(resource(Kind::Cluster, name, &message));
+    }
+    server.publishes(resources).await;
+    let refused = server.shared.clients.refusals().borrow().clone();
+    let names: Vec<_> = refused
+        .iter()
+        .map(|refused| &*refused.resource.name)
+        .collect();
+    assert_eq!(names, ["y"]);
+    assert!(refused[0].message.contains("y"), "{}", refused[0].message);
+    // The three, and the two good ones once more.
+    assert_eq!(server.sent(), (4 + 3 + 2, 1));
+    envoy.awaits("cluster_manager.active_clusters", 4).await;
+}

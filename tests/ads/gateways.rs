@@ -1,0 +1,100 @@
+//! Proxies of different Gateways, and who they say they are.
+
+use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
+use locum::xds::clients::Detail;
+use tonic::Code;
+
+use crate::harness::{GATEWAY, Server, eventually};
+
+#[tokio::test]
+async fn each_gateway_has_its_own_resources() {
+    let server = Server::start().await;
+    server.serve("default/one", "cluster a:1").await;
+    server.serve("default/two", "cluster b:1").await;
+    let mut one = server.connect("default/one").await;
+    let mut two = server.connect("default/two").await;
+    one.play("> cluster\n< cluster a:1\n> cluster ack").await;
+    two.play("> cluster\n< cluster b:1\n> cluster ack").await;
+    server.serve("default/two", "cluster b:2").await;
+    two.play("< cluster b:2").await;
+    one.play("< nothing").await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_withdrawn_takes_its_resources_away() {
+    let server = Server::start().await;
+    server.serve(GATEWAY, "cluster a:1, listener l:1").await;
+    let mut proxy = server.connect(GATEWAY).await;
+    proxy
+        .play(
+            "> cluster
+             < cluster a:1
+             > cluster ack
+             > listener
+             < listener l:1
+             > listener ack",
+        )
+        .await;
+    server.shared.board.withdraw(GATEWAY);
+    proxy.play("< cluster -a\n< listener -l").await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_does_not_say_its_gateway_is_refused() {
+    let server = Server::start().await;
+    let mut proxy = server.connect("edge").await;
+    proxy.play("> cluster").await;
+    let status = proxy.end().await;
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("node.cluster"), "{status}");
+}
+
+#[tokio::test]
+async fn an_envoy_that_is_not_supported_is_refused() {
+    let server = Server::start().await;
+    let mut proxy = server.connect(GATEWAY).await;
+    let node = proxy.node.as_mut().unwrap();
+    node.user_agent_name = "envoy".into();
+    node.user_agent_version_type = Some(UserAgentVersionType::UserAgentVersion("1.20.0".into()));
+    proxy.play("> cluster").await;
+    let status = proxy.end().await;
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(status.message().contains("1.40"), "{status}");
+}
+
+#[tokio::test]
+async fn what_a_proxy_has_is_told_while_it_is_connected() {
+    let server = Server::start().await;
+    server
+        .serve(GATEWAY, "cluster a:1, cluster b:1, listener l:1")
+        .await;
+    let mut proxy = server.connect(GATEWAY).await;
+    proxy
+        .play(
+            "> cluster
+             < cluster a:1 b:1
+             > cluster ack",
+        )
+        .await;
+    let revision = server.shared.board.published(GATEWAY).revision;
+    proxy.play("< nothing").await;
+    assert_eq!(server.shared.clients.behind(GATEWAY, revision), ["proxy"]);
+    proxy
+        .play(
+            "> listener
+             < listener l:1
+             > listener ack",
+        )
+        .await;
+    server.shared.clients.caught_up(GATEWAY, revision).await;
+    let report = server.shared.clients.reports(Detail::Names).remove(0);
+    let clusters = &report.types["cluster"];
+    assert!(clusters.wildcard);
+    assert_eq!(clusters.versions.keys().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!((clusters.sent.resources, clusters.sent.acks), (2, 1));
+    drop(proxy);
+    eventually("the proxy is forgotten", || {
+        server.shared.clients.count(GATEWAY) == 0
+    })
+    .await;
+}

@@ -1,0 +1,20 @@
+//! The discovery protocol over real gRPC streams: one file for each feature, each conversation a
+//! table.
+//!
+//! `serve` publishes a snapshot, `>` is what the proxy says, `<` what it must get, in this order.
+//! See [`harness::Proxy::play`].
+
+// A harness that cannot go on fails the test by saying where.
+#![allow(clippy::unwrap_used)]
+
+mod harness;
+
+mod envoy;
+mod gateways;
+mod limits;
+mod load_reports;
+mod order;
+mod properties;
+mod reconnect;
+mod refusals;
+mod subscriptions;

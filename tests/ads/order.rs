@@ -1,0 +1,244 @@
+//! Make before break: a proxy never gets a reference to what it cannot use, and loses nothing that
+//! it still refers to.
+
+use crate::harness::play;
+
+#[tokio::test]
+async fn routes_to_a_new_cluster_wait_for_its_endpoints() {
+    play(
+        "serve cluster a:1 eds, endpoint a:1, listener l:1 > r, route r:1 > a
+         > cluster
+         < cluster a:1
+         > cluster ack
+         > endpoint +a
+         < endpoint a:1
+         > endpoint ack
+         > listener
+         < listener l:1
+         > listener ack
+         > route +r
+         < route r:1
+         > route ack
+         serve cluster a:1 eds, endpoint a:1, cluster b:1 eds, endpoint b:1, listener l:1 > r, route r:2 > a b
+         < cluster b:1
+         < nothing
+         > cluster ack
+         < nothing
+         > endpoint +b
+         < endpoint b:1
+         < nothing
+         > endpoint ack
+         < route r:2",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_route_to_usable_clusters_does_not_wait_for_others() {
+    play(
+        "serve cluster a:1, listener l:1 > r s, route r:1 > a, route s:1 > a
+         > cluster
+         < cluster a:1
+         > cluster ack
+         > listener
+         < listener l:1
+         > listener ack
+         > route +r +s
+         < route r:1 s:1
+         > route ack
+         serve cluster a:1, cluster b:1, listener l:1 > r s, route r:2 > b, route s:2 > a
+         < cluster b:1
+         < route s:2
+         > route ack
+         < nothing
+         > cluster ack
+         < route r:2",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_cluster_goes_only_when_the_route_has_let_go_of_it() {
+    play(
+        "serve cluster a:1 eds, endpoint a:1, cluster b:1, listener l:1 > r, route r:1 > a
+         > cluster
+         < cluster a:1 b:1
+         > cluster ack
+         > endpoint +a
+         < endpoint a:1
+         > endpoint ack
+         > listener
+         < listener l:1
+         > listener ack
+         > route +r
+         < route r:1
+         > route ack
+         serve cluster b:1, listener l:1 > r, route r:2 > b
+         < route r:2
+         < nothing
+         > route ack
+         < cluster -a
+         < nothing
+         > cluster ack
+         < endpoint -a",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_listener_waits_for_the_clusters_of_its_routes() {
+    play(
+        "serve cluster a:1
+         > cluster
+         < cluster a:1
+         > cluster ack
+         > listener
+         < listener
+         > listener ack
+         serve cluster a:1, cluster b:1, listener l:1 > r, route r:1 > b
+         < cluster b:1
+         < nothing
+         > cluster ack
+         < listener l:1",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn endpoints_of_a_changed_cluster_are_sent_again() {
+    play(
+        "serve cluster a:1 eds, endpoint a:1, cluster b:1 eds, endpoint b:1
+         > cluster
+         < cluster a:1 b:1
+         > cluster ack
+         > endpoint +a +b
+         < endpoint a:1 b:1
+         > endpoint ack
+         serve cluster a:2 eds, endpoint a:1, cluster b:1 eds, endpoint b:1
+         < cluster a:2
+         < endpoint a:1
+         > cluster ack
+         > endpoint ack
+         < nothing",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn endpoints_alone_go_at_once() {
+    play(
+        "serve cluster a:1 eds, endpoint a:1
+         > cluster
+         < cluster a:1
+         > cluster ack
+         > endpoint +a
+         < endpoint a:1
+         > endpoint ack
+         serve cluster a:1 eds, endpoint a:2, cluster b:1
+         < cluster b:1
+         < endpoint a:2
+         > endpoint ack
+         serve cluster a:1 eds, endpoint a:3, cluster b:1
+         < endpoint a:3",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_route_to_a_new_dns_cluster_waits_for_its_names_and_then_goes() {
+    play(
+        "serve cluster a:1, listener l:1 > r, route r:1 > a
+         > cluster
+         < cluster a:1
+         > cluster ack
+         > listener
+         < listener l:1
+         > listener ack
+         > route +r
+         < route r:1
+         > route ack
+         serve cluster a:1, cluster d:1 dns, cluster e:1 > a d, listener l:1 > r, route r:2 > e
+         < cluster d:1 e:1
+         > cluster ack
+         < nothing
+         < route r:2",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_starts_has_warmed_its_clusters_when_it_asks_for_listeners() {
+    let start = std::time::Instant::now();
+    play(
+        "serve cluster d:1 dns, listener l:1 > r, route r:1 > d
+         > cluster
+         < cluster d:1
+         > cluster ack
+         > listener
+         < listener l:1
+         > listener ack
+         > route +r
+         < route r:1",
+    )
+    .await;
+    assert!(start.elapsed() < locum::xds::order::DNS_WARMING);
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_never_acknowledged_holds_routes_up_for_a_while_only() {
+    play(
+        "serve cluster a:1, listener l:1 > r, route r:1 > a
+         > cluster
+         < cluster a:1
+         > listener
+         < nothing
+         < listener l:1",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn clusters_that_warm_slowly_hold_up_other_clusters_for_a_moment_only() {
+    play(
+        "serve cluster slow:1 dns
+         > cluster
+         < cluster slow:1
+         serve cluster slow:1 dns, cluster a:1
+         < nothing
+         < cluster a:1
+         serve cluster slow:2 dns, cluster a:2
+         < cluster slow:2 a:2
+         > cluster ack
+         > cluster ack
+         > cluster ack
+         < nothing",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_cluster_whose_endpoints_are_acknowledged_needs_no_acknowledgement_of_its_own() {
+    let start = std::time::Instant::now();
+    play(
+        "serve cluster a:1, listener l:1 > r, route r:1 > a
+         > cluster
+         < cluster a:1
+         > cluster ack
+         > listener
+         < listener l:1
+         > listener ack
+         > endpoint
+         > route +r
+         < route r:1
+         > route ack
+         serve cluster a:1, cluster b:1 eds, cluster slow:1 dns, endpoint b:1, listener l:1 > r, route r:2 > b
+         < cluster b:1 slow:1
+         > endpoint +b
+         < endpoint b:1
+         < nothing
+         > endpoint ack
+         < route r:2",
+    )
+    .await;
+    assert!(start.elapsed() < locum::xds::order::ACK_BOUND);
+}

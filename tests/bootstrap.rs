@@ -1,0 +1,103 @@
+//! Bootstraps: those that Locum writes and the one in `envoy/`, as Envoy itself reads them.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::Command;
+
+use locum::bootstrap::{AdminAddress, Bootstrap, XdsAddress};
+use locum::proxy::Binary;
+use locum::resource::ObjectName;
+
+/// What `envoy/bootstrap.yaml` says in YAML with comments.
+fn beside_serve() -> Bootstrap {
+    Bootstrap {
+        node_id: "envoy".into(),
+        gateway: ObjectName::new("default", "eg"),
+        xds: XdsAddress::Ip("127.0.0.1:18000".parse().unwrap()),
+        admin: AdminAddress::Ip("127.0.0.1:19000".parse().unwrap()),
+    }
+}
+
+fn shipped() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy/bootstrap.yaml")
+}
+
+/// The Envoy to test with. `make test` names one.
+async fn envoy() -> Binary {
+    let named = std::env::var_os("LOCUM_ENVOY").map(std::path::PathBuf::from);
+    Binary::find(named.as_deref())
+        .await
+        .expect("this test needs Envoy; `make envoy` fetches it")
+}
+
+async fn assert_valid(file: &Path) {
+    let output = Command::new(envoy().await.path)
+        .args(["--mode", "validate", "-c"])
+        .arg(file)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {said}", file.display());
+    let complaint = said
+        .lines()
+        .find(|line| line.contains("[warning]") || line.contains("[error]"));
+    assert_eq!(complaint, None, "{}", file.display());
+}
+
+#[test]
+fn the_shipped_bootstrap_says_what_locum_would_write() {
+    let text = std::fs::read_to_string(shipped()).unwrap();
+    let shipped: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+    let mut written = beside_serve().json();
+    // JSON has one kind of number, YAML two.
+    let limit = written
+        .pointer_mut("/layered_runtime/layers/0/static_layer/re2.max_program_size.error_level")
+        .unwrap();
+    *limit = 10_000.into();
+    let limit = written
+        .pointer_mut(
+            "/overload_manager/resource_monitors/0/typed_config/max_active_downstream_connections",
+        )
+        .unwrap();
+    *limit = 50_000.into();
+    assert_eq!(shipped, written);
+}
+
+#[tokio::test]
+async fn envoy_takes_the_shipped_bootstrap() {
+    assert_valid(&shipped()).await;
+}
+
+#[tokio::test]
+async fn envoy_takes_every_form_of_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = |name: &str| folder.path().join(name);
+    let addresses = [
+        (
+            XdsAddress::Unix(socket("xds")),
+            AdminAddress::Unix(socket("admin")),
+        ),
+        (
+            XdsAddress::Name("localhost".into(), 18000),
+            AdminAddress::Ip("127.0.0.1:0".parse().unwrap()),
+        ),
+        (
+            XdsAddress::Ip("[::1]:18000".parse().unwrap()),
+            AdminAddress::Ip("[::1]:0".parse().unwrap()),
+        ),
+    ];
+    for (index, (xds, admin)) in addresses.into_iter().enumerate() {
+        let bootstrap = Bootstrap {
+            xds,
+            admin,
+            ..beside_serve()
+        };
+        let json = folder.path().join(format!("{index}.json"));
+        std::fs::write(&json, bootstrap.json().to_string()).unwrap();
+        assert_valid(&json).await;
+        let yaml = folder.path().join(format!("{index}.yaml"));
+        std::fs::write(&yaml, bootstrap.yaml()).unwrap();
+        assert_valid(&yaml).await;
+    }
+}

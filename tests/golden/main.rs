@@ -1,0 +1,116 @@
+//! Golden cases: resources in, what Envoy and the resources' owners are told out; and then each of
+//! them served to one running Envoy.
+//!
+//! `LOCUM_GOLDEN=rewrite` writes the files anew. A file that is missing, or that no case makes any
+//! more, fails.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "what a case is made with fails the test by saying where"
+)]
+
+mod case;
+mod difference;
+mod envoy;
+mod models;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use locum::resource::ObjectName;
+use locum::translate::{Options, emit};
+use locum::xds::snapshot::Snapshot;
+
+use difference::difference;
+use envoy::Envoy;
+
+const REWRITE: &str = "LOCUM_GOLDEN";
+
+/// As with `-f`.
+fn options(listen: IpAddr) -> Options {
+    Options {
+        controller_names: vec![
+            "locum.dev/gatewayclass-controller".into(),
+            "gateway.envoyproxy.io/gatewayclass-controller".into(),
+        ],
+        listen,
+        allow_local_backends: true,
+        cluster_domain: "cluster.local".into(),
+    }
+}
+
+/// An address of this machine alone that no other test listens on: ports in the cases are what they
+/// are.
+fn own_address() -> IpAddr {
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    IpAddr::from([127, a.max(1), b, c.max(1)])
+}
+
+#[test]
+fn every_case_translates_to_its_files() {
+    let options = options(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let rewrite = std::env::var(REWRITE).is_ok_and(|value| value == "rewrite");
+    let mut wrong = Vec::new();
+    for case in case::all() {
+        let expected = case.expected(&options);
+        if rewrite {
+            case.rewrite(&expected);
+            continue;
+        }
+        let found = case.found();
+        for (file, text) in &expected {
+            match found.get(file) {
+                None => wrong.push(format!("{}/{file} is missing", case.name)),
+                Some(golden) if golden != text => wrong.push(format!(
+                    "{}/{file}: - golden, + now\n{}",
+                    case.name,
+                    difference(golden, text)
+                )),
+                Some(_) => {}
+            }
+        }
+        let stale = found.keys().filter(|file| !expected.contains_key(*file));
+        wrong.extend(stale.map(|file| format!("{}/{file} is stale", case.name)));
+    }
+    assert!(
+        wrong.is_empty(),
+        "{}\n{REWRITE}=rewrite writes the files anew",
+        wrong.join("\n")
+    );
+}
+
+#[tokio::test]
+async fn envoy_takes_every_case_as_it_was_sent() {
+    let options = options(own_address());
+    let envoy = Envoy::start().await;
+    for case in case::all() {
+        for (gateway, snapshot) in &case.state(&options).snapshots {
+            if let Err(why) = envoy.takes(snapshot).await {
+                panic!("{}, Gateway {gateway}: {why}", case.name);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn envoy_takes_every_value_that_the_model_can_hold() {
+    let envoy = Envoy::start().await;
+    let name = ObjectName::new("golden", "envoy");
+    // Not the address that the cases are served at beside this.
+    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let mut gateway = models::gateway();
+    for port in gateway.ports.values_mut() {
+        port.bind_port = free_port();
+    }
+    let emitted = emit::emit(&name, &gateway, &options(address), None);
+    let snapshot = Arc::new(Snapshot::new(emitted.resources(), None));
+    snapshot.check_closed().unwrap();
+    if let Err(why) = envoy.takes(&snapshot).await {
+        panic!("{why}");
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}

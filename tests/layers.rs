@@ -1,0 +1,102 @@
+//! The rules of ARCHITECTURE.md about what a module never does, as far as its source shows.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What would make a stage depend on more than its input.
+const IMPURE: &[&str] = &[
+    "tokio",
+    "std::fs",
+    "std::env",
+    "std::process",
+    "SystemTime",
+    "Instant",
+    "::now()",
+    "tracing",
+];
+
+/// The types of the APIs that users write.
+const API_TYPES: &[&str] = &["k8s_openapi", "gateway_api", "kube::"];
+
+/// The types that go over the wire to proxies.
+const WIRE_TYPES: &[&str] = &["envoy_types", "prost", "crate::xds"];
+
+/// Modules, each `src/<module>.rs` with the folder beside it, and what none of their lines says.
+const RULES: &[(&[&str], &[&str])] = &[
+    (
+        &[
+            "model",
+            "problem",
+            "resource",
+            "serving/ledger",
+            "status",
+            "store",
+            "translate",
+            "xds/canonical",
+            "xds/delta",
+            "xds/json",
+            "xds/kind",
+            "xds/order",
+            "xds/refusal",
+            "xds/resource",
+            "xds/snapshot",
+            "xds/subscription",
+            "xds/wire",
+        ],
+        IMPURE,
+    ),
+    (
+        &[
+            "model",
+            "problem",
+            "resource",
+            "status",
+            "store",
+            "translate/resolve",
+        ],
+        WIRE_TYPES,
+    ),
+    (&["model", "translate/emit", "xds"], API_TYPES),
+    (
+        &["xds"],
+        &["crate::resource", "crate::translate", "crate::store"],
+    ),
+    (&["source"], &["crate::translate", "crate::xds"]),
+];
+
+/// The source files of a module.
+fn files(module: &str) -> Vec<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = vec![source.join(format!("{module}.rs"))];
+    let mut folders = vec![source.join(module)];
+    while let Some(folder) = folders.pop() {
+        // A module without a folder has all its code in the file.
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.expect("a folder of the source can be listed").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn no_module_says_what_its_layer_must_not_know() {
+    let mut found = Vec::new();
+    for (modules, words) in RULES {
+        for file in modules.iter().flat_map(|module| files(module)) {
+            let text = fs::read_to_string(&file).expect("each module that is named has a file");
+            for (number, line) in text.lines().enumerate() {
+                let code = line.split("//").next().unwrap_or_default();
+                if let Some(word) = words.iter().find(|word| code.contains(**word)) {
+                    let file = file.display();
+                    found.push(format!("{file}:{}: {word}: {}", number + 1, line.trim()));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
