@@ -2,6 +2,7 @@
 //! Kubernetes cannot be told apart.
 
 pub mod files;
+pub mod kubernetes;
 
 use std::path::PathBuf;
 use std::sync::Arc;
