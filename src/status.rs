@@ -4,6 +4,7 @@
 //! A condition here has no time: when it last changed is known only to whoever keeps the previous
 //! one.
 
+pub mod observations;
 pub mod reasons;
 pub mod render;
 
