@@ -3,11 +3,12 @@
 //! In: what to ask, where, and how fast. Out: a [`Report`]. An open loop sends at its rate whatever
 //! becomes of the answers, and counts latency from the moment a request was due; a closed loop
 //! sends on each connection as soon as the last answer is there. It never sends to anything but
-//! loopback, and never asks a second time: a request that fails is lost. (A request is offered to
-//! another connection only when none of its bytes went out: a kept connection that the server had
-//! closed already.)
+//! loopback and the private networks that its caller names as its own, and never asks a second
+//! time: a request that fails is lost. (A request is offered to another connection only when none
+//! of its bytes went out: a kept connection that the server had closed already.)
 
 mod client;
+mod network;
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,13 +23,15 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::report::{Outcome, Record, Report};
 use client::Client;
 
+pub use network::{NotATestNetwork, TestNetwork};
+
 /// The most requests of an open loop that may wait for an answer; further ones are lost at once.
 const IN_FLIGHT_LIMIT: usize = 4096;
 
 /// What to ask, and where.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The proxy; loopback only.
+    /// The proxy; on loopback, or in a network that is named to [`Load::start_within`].
     pub address: SocketAddr,
     pub host: String,
     pub method: Method,
@@ -87,14 +90,31 @@ struct Shared {
 }
 
 impl Load {
-    /// Starts sending.
+    /// Starts sending, to loopback.
     ///
     /// # Errors
     ///
     /// When the address is not loopback, or no path is given.
     pub fn start(request: Request, pace: Pace, bound: Bound) -> io::Result<Self> {
-        if !request.address.ip().is_loopback() || request.paths.is_empty() {
-            let why = "a load goes to a loopback address and has at least one path";
+        Self::start_within(&[], request, pace, bound)
+    }
+
+    /// Starts sending, to loopback or into one of these networks, which the caller made for its
+    /// tests.
+    ///
+    /// # Errors
+    ///
+    /// When the address is in none of them, or no path is given.
+    pub fn start_within(
+        networks: &[TestNetwork],
+        request: Request,
+        pace: Pace,
+        bound: Bound,
+    ) -> io::Result<Self> {
+        let ip = request.address.ip();
+        let ours = ip.is_loopback() || networks.iter().any(|network| network.contains(ip));
+        if !ours || request.paths.is_empty() {
+            let why = "a load goes to loopback or a test network and has at least one path";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         let shared = Arc::new(Shared {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use locum_demo::echo::{Behaviour, Echo, Identity};
-use locum_demo::load::{Bound, Load, Pace, Request};
+use locum_demo::load::{Bound, Load, Pace, Request, TestNetwork};
 use locum_demo::report::Report;
 
 const OPEN: Pace = Pace::Open {
@@ -177,7 +177,18 @@ async fn a_closed_loop_sends_all_once() {
 }
 
 #[tokio::test]
-async fn only_loopback_is_sent_to() {
-    let there = SocketAddr::from(([192, 0, 2, 1], 80));
-    assert!(Load::start(Request::get(there, "h", "/"), OPEN, requests(1)).is_err());
+async fn only_loopback_and_named_networks_are_sent_to() {
+    let ours = ["10.201.0.0/24".parse().unwrap()];
+    let start = |networks: &[TestNetwork], address: [u8; 4]| {
+        let there = SocketAddr::from((address, 9));
+        // No request is sent: it is about being let.
+        Load::start_within(networks, Request::get(there, "h", "/"), OPEN, requests(0))
+    };
+    assert!(start(&[], [127, 0, 0, 1]).is_ok());
+    assert!(start(&ours, [10, 201, 0, 7]).is_ok());
+    assert!(start(&[], [10, 201, 0, 7]).is_err());
+    assert!(start(&ours, [10, 202, 0, 7]).is_err());
+    assert!(start(&ours, [192, 0, 2, 1]).is_err());
+    let elsewhere = Request::get(SocketAddr::from(([192, 0, 2, 1], 80)), "h", "/");
+    assert!(Load::start(elsewhere, OPEN, requests(1)).is_err());
 }

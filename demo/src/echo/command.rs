@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Echo, Identity};
 
@@ -19,6 +20,9 @@ pub struct Options {
     /// Where to listen; port 0 means any free one, which is printed.
     #[arg(long, env = "LOCUM_ECHO_LISTEN", default_value = "127.0.0.1:3000")]
     listen: SocketAddr,
+    /// The port, in place of that of the address: what echo-basic is told in its Pods.
+    #[arg(long, env = "HTTP_PORT")]
+    port: Option<u16>,
     /// The name it gives as its pod's.
     #[arg(long, env = "POD_NAME", default_value = "echo")]
     pod: String,
@@ -31,7 +35,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Serves until its task is ended or, with `--with-parent`, until standard input is.
+    /// Serves until its task is ended, the process is asked to end or, with `--with-parent`, until
+    /// standard input ends. It ends at once, whatever its connections carry: backends do.
     ///
     /// # Errors
     ///
@@ -41,21 +46,22 @@ impl Options {
             namespace: self.namespace,
             ..Identity::pod(&self.pod)
         };
-        let echo = Echo::start(self.listen, identity).await;
-        let echo = echo.with_context(|| format!("cannot listen on {}", self.listen))?;
+        let port = self.port.unwrap_or(self.listen.port());
+        let listen = SocketAddr::new(self.listen.ip(), port);
+        // A container's first process is asked in vain to end unless it listens for it.
+        let mut asked_to_end = signal(SignalKind::terminate())?;
+        let echo = Echo::start(listen, identity).await;
+        let echo = echo.with_context(|| format!("cannot listen on {listen}"))?;
         writeln!(
             std::io::stdout().lock(),
             "{} on {}",
             self.pod,
             echo.address()
         )?;
-        if self.with_parent {
-            tokio::select! {
-                () = echo.served() => {}
-                () = parents_end() => {}
-            }
-        } else {
-            echo.served().await;
+        tokio::select! {
+            () = echo.served() => {}
+            _ = asked_to_end.recv() => {}
+            () = parents_end(), if self.with_parent => {}
         }
         Ok(())
     }
