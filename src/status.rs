@@ -54,13 +54,22 @@ pub struct Status {
 /// What a status holds, by kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StatusBody {
-    /// GatewayClass, Backend: conditions and nothing else.
+    /// Backend: conditions and nothing else.
     Conditions(Vec<Condition>),
+    Class(ClassStatus),
     Gateway(GatewayStatus),
     /// HTTPRoute: an entry for each parent that is Locum's.
     Route(Vec<ParentStatus>),
     /// Policies: an entry for each ancestor (a Gateway or a listener of it).
     Policy(Vec<AncestorStatus>),
+}
+
+/// A GatewayClass's status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassStatus {
+    pub conditions: Vec<Condition>,
+    /// Gateway API's names of what is served, sorted.
+    pub supported_features: &'static [&'static str],
 }
 
 /// A Gateway's status.
@@ -76,6 +85,8 @@ pub struct GatewayStatus {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerStatus {
     pub name: String,
+    /// The port it is for, by which a refusal of its proxy's listener finds it. Not written.
+    pub port: u16,
     pub attached_routes: i32,
     /// Group and kind.
     pub supported_kinds: Vec<(&'static str, &'static str)>,

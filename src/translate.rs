@@ -35,6 +35,17 @@ pub struct Options {
     pub allow_local_backends: bool,
     /// The last labels of names inside the cluster, `cluster.local`.
     pub cluster_domain: String,
+    /// Where the addresses in a Gateway's status come from.
+    pub addresses: GatewayAddresses,
+}
+
+/// Where clients reach a Gateway's proxies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GatewayAddresses {
+    /// Where its listeners bind: proxies on this machine.
+    Listeners,
+    /// At the Services labelled with the Gateway's name: proxies in the cluster.
+    Services,
 }
 
 /// Everything that follows from the resources.

@@ -7,7 +7,7 @@ use locum::resource::Object;
 use locum::resource::parse::parse;
 use locum::store::{Change, Store};
 use locum::translate::resolve::{Resolution, resolve};
-use locum::translate::{Options, Translation, read::Reader, translate};
+use locum::translate::{GatewayAddresses, Options, Translation, read::Reader, translate};
 use locum::xds::kind::Kind;
 use locum::xds::resource::Version;
 use locum::xds::snapshot::Snapshot;
@@ -45,6 +45,7 @@ fn options() -> Options {
         listen: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
         allow_local_backends: true,
         cluster_domain: "cluster.local".into(),
+        addresses: GatewayAddresses::Listeners,
     }
 }
 

@@ -149,6 +149,7 @@ impl SourceOptions {
                 listen,
                 allow_local_backends: true,
                 cluster_domain: self.cluster_domain,
+                addresses: translate::GatewayAddresses::Listeners,
             },
         })
     }

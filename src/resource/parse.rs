@@ -1,7 +1,7 @@
 //! Parsing: from the JSON value of one object to a typed [`Object`], or to what is wrong with it.
 //!
 //! An object is taken or refused as an API server with the kind's CRD would: defaults, structure,
-//! rules. What an API server sets itself (`status`) is left out. Nothing here knows files or lines;
+//! rules. What an API server sets itself (`status`) is left out, except a Service's. Nothing here knows files or lines;
 //! faults name field paths.
 
 mod guard;
@@ -155,8 +155,10 @@ fn typed<K: Parse>(kind: Kind, mut map: Map<String, Value>, default_namespace: &
     let mut faults = Faults::default();
     let schema = K::schema();
     // Only an API server writes a status; one that was exported with an object is nothing the user
-    // asks for.
-    map.remove("status");
+    // asks for. A Service's says where its load balancer is, which is a fact that others need.
+    if kind != Kind::Service {
+        map.remove("status");
+    }
     let envelope = ["apiVersion", "kind"].map(|name| (name, map.remove(name)));
     let metadata = metadata::take(
         &mut map,

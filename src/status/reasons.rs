@@ -22,6 +22,8 @@ pub const RESOLVED_REFS: &str = "ResolvedRefs";
 pub const INVALID: &str = "Invalid";
 pub const UNSUPPORTED_VALUE: &str = "UnsupportedValue";
 pub const REF_NOT_PERMITTED: &str = "RefNotPermitted";
+/// A proxy will not have what was made from the resource (Locum's word).
+pub const REFUSED: &str = "Refused";
 
 // GatewayClasses and Gateways.
 pub const UNKNOWN_CONTROLLER: &str = "UnknownController";
@@ -29,6 +31,10 @@ pub const INVALID_PARAMETERS: &str = "InvalidParameters";
 pub const GATEWAY_CLASS_NOT_FOUND: &str = "GatewayClassNotFound";
 pub const LISTENERS_NOT_VALID: &str = "ListenersNotValid";
 pub const UNSUPPORTED_ADDRESS: &str = "UnsupportedAddress";
+/// No proxy serves the Gateway's present generation yet.
+pub const PENDING: &str = "Pending";
+/// Nothing says where clients reach the Gateway.
+pub const ADDRESS_NOT_ASSIGNED: &str = "AddressNotAssigned";
 
 // Listeners.
 pub const NO_CONFLICTS: &str = "NoConflicts";

@@ -8,8 +8,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    AncestorStatus, Condition, GatewayStatus, ListenerStatus, ParentRef, ParentStatus, Status,
-    StatusBody, Statuses,
+    AncestorStatus, ClassStatus, Condition, GatewayStatus, ListenerStatus, ParentRef, ParentStatus,
+    Status, StatusBody, Statuses,
 };
 use crate::resource::Key;
 
@@ -48,6 +48,7 @@ fn body(status: &Status, time: &str) -> Value {
     let conditions = |list: &[Condition]| conditions(list, generation, time);
     match &status.body {
         StatusBody::Conditions(list) => json!({ "conditions": conditions(list) }),
+        StatusBody::Class(class) => self::class(class, &conditions),
         StatusBody::Gateway(gateway) => self::gateway(gateway, &conditions),
         StatusBody::Route(parents) => {
             let parents: Vec<Value> = parents
@@ -84,6 +85,12 @@ fn conditions(list: &[Condition], generation: i64, time: &str) -> Value {
 /// As much of a message as Kubernetes admits.
 fn bounded(message: &str) -> &str {
     &message[..message.floor_char_boundary(MAX_MESSAGE)]
+}
+
+fn class(class: &ClassStatus, conditions: &dyn Fn(&[Condition]) -> Value) -> Value {
+    let features = class.supported_features.iter();
+    let features: Vec<Value> = features.map(|name| json!({ "name": name })).collect();
+    json!({ "conditions": conditions(&class.conditions), "supportedFeatures": features })
 }
 
 fn gateway(gateway: &GatewayStatus, conditions: &dyn Fn(&[Condition]) -> Value) -> Value {

@@ -5,11 +5,14 @@
 
 use crate::resource::key::GATEWAY_API;
 use crate::resource::{
-    BackendTrafficPolicy, EndpointSlice, Gateway, Guard, HttpRoute, Key, Kind, Object,
+    BackendTrafficPolicy, EndpointSlice, Gateway, Guard, HttpRoute, Key, Kind, Object, Service,
 };
 
 /// The label by which an EndpointSlice names its Service.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// The label by which a Service says whose proxies it leads to: Gateway API's own.
+pub(crate) const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 
 /// The resources that `object` names, perhaps with repetitions.
 pub(crate) fn of(object: &Object) -> Vec<Key> {
@@ -19,9 +22,9 @@ pub(crate) fn of(object: &Object) -> Vec<Key> {
         Object::Guard(guard) => guard_targets(guard),
         Object::HttpRoute(route) => parents_and_backends(route),
         Object::Gateway(gateway) => vec![class(gateway)],
+        Object::Service(service) => gateway(service).into_iter().collect(),
         Object::GatewayClass(_)
         | Object::ReferenceGrant(_)
-        | Object::Service(_)
         | Object::Secret(_)
         | Object::ConfigMap(_)
         | Object::Namespace(_)
@@ -33,6 +36,12 @@ fn service(slice: &EndpointSlice) -> Option<Key> {
     let name = slice.metadata.labels.as_ref()?.get(SERVICE_NAME)?;
     let namespace = slice.metadata.namespace.as_deref().unwrap_or_default();
     Some(Key::new(Kind::Service, namespace, name))
+}
+
+fn gateway(service: &Service) -> Option<Key> {
+    let name = service.metadata.labels.as_ref()?.get(GATEWAY_NAME)?;
+    let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
+    Some(Key::new(Kind::Gateway, namespace, name))
 }
 
 fn policy_targets(policy: &BackendTrafficPolicy) -> Vec<Key> {

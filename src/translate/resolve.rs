@@ -9,6 +9,7 @@
 //! policies, guards ────────────────┘
 //! ```
 
+mod addresses;
 mod ancestors;
 mod attach;
 mod backends;
@@ -74,7 +75,10 @@ pub fn resolve(reader: &Reader<'_>, options: &Options) -> Resolution {
     }
     let mut model = Model::default();
     for (plan, hosts) in served.plans.iter().zip(served.hosts) {
-        statuses.insert(plan.key.clone(), plan.status(&hosts.attached, options));
+        statuses.insert(
+            plan.key.clone(),
+            plan.status(&hosts.attached, reader, options),
+        );
         let gateway = hosts.into_gateway(plan);
         model.gateways.insert(plan.name().clone(), gateway);
     }

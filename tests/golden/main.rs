@@ -18,7 +18,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use locum::resource::ObjectName;
-use locum::translate::{Options, emit};
+use locum::translate::{GatewayAddresses, Options, emit};
 use locum::xds::snapshot::Snapshot;
 
 use difference::difference;
@@ -36,6 +36,7 @@ fn options(listen: IpAddr) -> Options {
         listen,
         allow_local_backends: true,
         cluster_domain: "cluster.local".into(),
+        addresses: GatewayAddresses::Listeners,
     }
 }
 

@@ -8,8 +8,25 @@ use std::collections::BTreeMap;
 
 use crate::problem::Problem;
 use crate::resource::{Gateway, GatewayClass, Key, Kind};
-use crate::status::{Condition, Status, StatusBody, Statuses, reasons};
+use crate::status::{ClassStatus, Condition, Status, StatusBody, Statuses, reasons};
 use crate::translate::{Options, read::Reader};
+
+/// What is served of Gateway API, by the names its conformance tests go by. A feature stands here
+/// when everything that it means is served. That is why the three core ones are missing: Gateway and
+/// ReferenceGrant take in certificates of HTTPS listeners, HTTPRoute takes in filters.
+const SUPPORTED_FEATURES: &[&str] = &[
+    "GatewayHTTPListenerIsolation",
+    "GatewayPort8080",
+    "HTTPRouteBackendProtocolH2C",
+    "HTTPRouteBackendProtocolWebSocket",
+    "HTTPRouteBackendTimeout",
+    "HTTPRouteDestinationPortMatching",
+    "HTTPRouteMethodMatching",
+    "HTTPRouteNamedRouteRule",
+    "HTTPRouteParentRefPort",
+    "HTTPRouteQueryParamMatching",
+    "HTTPRouteRequestTimeout",
+];
 
 /// The accepted classes: from a class's name to its controller's.
 pub(super) type Classes<'a> = BTreeMap<&'a str, &'a str>;
@@ -66,7 +83,10 @@ pub(super) fn classes<'a>(
             key,
             Status {
                 observed_generation: class.metadata.generation,
-                body: StatusBody::Conditions(vec![condition]),
+                body: StatusBody::Class(ClassStatus {
+                    conditions: vec![condition],
+                    supported_features: SUPPORTED_FEATURES,
+                }),
             },
         );
     }

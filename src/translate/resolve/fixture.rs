@@ -10,7 +10,7 @@ use crate::resource::parse::parse;
 use crate::resource::{Key, Kind, Object, ObjectName};
 use crate::status::{Condition, StatusBody};
 use crate::store::{Change, Store};
-use crate::translate::{Options, read::Reader};
+use crate::translate::{GatewayAddresses, Options, read::Reader};
 
 /// The options of file mode.
 pub(super) fn options() -> Options {
@@ -19,6 +19,7 @@ pub(super) fn options() -> Options {
         listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
         allow_local_backends: true,
         cluster_domain: "cluster.local".into(),
+        addresses: GatewayAddresses::Listeners,
     }
 }
 
@@ -210,6 +211,7 @@ impl Resolution {
         let key = Key::new(kind, "default", name);
         let conditions: &[Condition] = match &self.statuses[&key].body {
             StatusBody::Conditions(conditions) => conditions,
+            StatusBody::Class(class) => &class.conditions,
             StatusBody::Gateway(gateway) => &gateway.conditions,
             StatusBody::Route(parents) => &parents[0].conditions,
             StatusBody::Policy(ancestors) => &ancestors[0].conditions,

@@ -4,13 +4,19 @@
 //! known how many did, the Gateway's status. No route is looked at here.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
+use super::addresses;
 use super::listeners::{self, Listener};
 use crate::problem::Problem;
 use crate::resource::{Gateway, Key, Kind, ObjectName};
 use crate::status::{Condition, GatewayStatus, ListenerStatus, Status, StatusBody, reasons};
-use crate::translate::Options;
+use crate::translate::{GatewayAddresses, Options, read::Reader};
+
+/// The annotation that says who runs a Gateway's Envoys.
+const PROXIES: &str = "locum.dev/proxies";
+
+/// Someone else does; without the annotation too.
+const EXTERNAL: &str = "external";
 
 /// A Gateway that Locum serves.
 pub(super) struct GatewayPlan<'a> {
@@ -30,10 +36,10 @@ impl<'a> GatewayPlan<'a> {
         problems: &mut Vec<Problem>,
     ) -> Self {
         let key = Key::of(Kind::Gateway, &gateway.metadata);
-        let refusal = refusal(gateway);
-        if let Some((reason, message)) = &refusal {
-            problems.push(Problem::error(&key, "spec", reason, message.clone()));
-        }
+        let refusal = refusal(gateway).map(|(field, reason, message)| {
+            problems.push(Problem::error(&key, field, reason, message.clone()));
+            (reason, message)
+        });
         let listeners = listeners::listeners(&key, gateway, problems);
         Self {
             key,
@@ -54,8 +60,13 @@ impl<'a> GatewayPlan<'a> {
         self.refusal.is_none() && listener.refusal.is_none()
     }
 
-    /// The Gateway's status, given the number of routes attached to each listener.
-    pub(super) fn status(&self, attached: &[BTreeSet<ObjectName>], options: &Options) -> Status {
+    /// The Gateway's status, given the routes attached to each listener.
+    pub(super) fn status(
+        &self,
+        attached: &[BTreeSet<ObjectName>],
+        reader: &Reader<'_>,
+        options: &Options,
+    ) -> Status {
         let serving = self
             .listeners
             .iter()
@@ -67,26 +78,47 @@ impl<'a> GatewayPlan<'a> {
             .zip(attached)
             .map(|(listener, routes)| ListenerStatus {
                 name: listener.name.into(),
+                port: listener.port,
                 attached_routes: i32::try_from(routes.len()).unwrap_or(i32::MAX),
                 supported_kinds: listener.supported_kinds(),
                 conditions: listener.conditions(self.refusal.is_none()),
             })
             .collect();
+        let (addresses, programmed) = self.reached(serving, reader, options);
         Status {
             observed_generation: self.gateway.metadata.generation,
             body: StatusBody::Gateway(GatewayStatus {
-                conditions: self.conditions(serving),
+                conditions: self.conditions(serving, programmed),
                 listeners,
-                addresses: if serving == 0 {
-                    Vec::new()
-                } else {
-                    addresses(options.listen)
-                },
+                addresses,
             }),
         }
     }
 
-    fn conditions(&self, serving: usize) -> Vec<Condition> {
+    /// The addresses, and Programmed of a Gateway with so many listeners that are served.
+    fn reached(
+        &self,
+        serving: usize,
+        reader: &Reader<'_>,
+        options: &Options,
+    ) -> (Vec<String>, Condition) {
+        use reasons::kind::PROGRAMMED;
+        let message = format!("Configuration for {serving} listener(s) is ready for the proxies.");
+        let programmed = Condition::yes(PROGRAMMED, reasons::PROGRAMMED, message);
+        if serving == 0 {
+            return (Vec::new(), programmed);
+        }
+        let addresses = addresses::addresses(&self.key, reader, options);
+        let is_found = !addresses.is_empty() || options.addresses == GatewayAddresses::Listeners;
+        if is_found {
+            return (addresses, programmed);
+        }
+        let message = addresses::none(self.name());
+        let reason = reasons::ADDRESS_NOT_ASSIGNED;
+        (addresses, Condition::no(PROGRAMMED, reason, message))
+    }
+
+    fn conditions(&self, serving: usize, programmed: Condition) -> Vec<Condition> {
         use reasons::kind::{ACCEPTED, PROGRAMMED};
         if let Some((reason, message)) = &self.refusal {
             return vec![
@@ -120,16 +152,12 @@ impl<'a> GatewayPlan<'a> {
             );
             Condition::yes(ACCEPTED, reasons::LISTENERS_NOT_VALID, message)
         };
-        let message = format!("Configuration for {serving} listener(s) is ready for the proxies.");
-        vec![
-            accepted,
-            Condition::yes(PROGRAMMED, reasons::PROGRAMMED, message),
-        ]
+        vec![accepted, programmed]
     }
 }
 
-/// What a Gateway asks for that is not served, whatever its listeners say.
-fn refusal(gateway: &Gateway) -> Option<(&'static str, String)> {
+/// What a Gateway asks for that is not served, whatever its listeners say: field, reason, message.
+fn refusal(gateway: &Gateway) -> Option<(&'static str, &'static str, String)> {
     let spec = &gateway.spec;
     if spec
         .addresses
@@ -138,7 +166,11 @@ fn refusal(gateway: &Gateway) -> Option<(&'static str, String)> {
     {
         let message =
             "spec.addresses is not supported yet: the address is chosen with --listen. Remove it.";
-        return Some((reasons::UNSUPPORTED_ADDRESS, message.into()));
+        return Some((
+            "spec.addresses",
+            reasons::UNSUPPORTED_ADDRESS,
+            message.into(),
+        ));
     }
     if let Some(parameters) = spec
         .infrastructure
@@ -149,16 +181,18 @@ fn refusal(gateway: &Gateway) -> Option<(&'static str, String)> {
             "spec.infrastructure.parametersRef to {} {} is not supported yet. Remove it.",
             parameters.kind, parameters.name
         );
-        return Some((reasons::INVALID_PARAMETERS, message));
+        let field = "spec.infrastructure.parametersRef";
+        return Some((field, reasons::INVALID_PARAMETERS, message));
     }
-    None
-}
-
-/// The addresses that clients can be told: none where every address of the host is bound.
-fn addresses(listen: IpAddr) -> Vec<String> {
-    if listen.is_unspecified() {
-        Vec::new()
-    } else {
-        vec![listen.to_string()]
+    let annotations = gateway.metadata.annotations.as_ref();
+    match annotations.and_then(|annotations| annotations.get(PROXIES)) {
+        Some(who) if who != EXTERNAL => {
+            let message = format!(
+                "Annotation {PROXIES} is {who:?}; the one value there is yet is {EXTERNAL:?}: Envoys \
+                 that something else runs."
+            );
+            Some(("metadata.annotations", reasons::INVALID_PARAMETERS, message))
+        }
+        _ => None,
     }
 }

@@ -10,7 +10,7 @@ use crate::problem::Severity;
 use crate::resource::{Key, Kind, Object};
 use crate::status::reasons::{self, kind};
 use crate::status::{ListenerStatus, StatusBody};
-use crate::translate::{Options, read::Reader};
+use crate::translate::{GatewayAddresses, Options, read::Reader};
 
 /// The Gateway with these listeners, in YAML's flow style.
 fn listeners(listeners: &str) -> String {
@@ -201,6 +201,110 @@ fn an_address_is_given_unless_every_address_is_bound() {
     };
     assert_eq!(addresses("127.0.0.1"), ["127.0.0.1"]);
     assert!(addresses("::").is_empty());
+}
+
+/// A Service of the namespace with these lines, in YAML's flow style.
+fn labelled(name: &str, spec: &str, status: &str) -> String {
+    format!(
+        "---\napiVersion: v1\nkind: Service\nmetadata: {{ name: {name}, labels: \
+         {{ gateway.networking.k8s.io/gateway-name: eg }} }}\n\
+         spec: {{ ports: [{{ port: 80 }}], {spec} }}\nstatus: {{ {status} }}\n"
+    )
+}
+
+/// In a cluster: the addresses, and Programmed with its reason and message.
+fn in_cluster(services: &str) -> (Vec<String>, (bool, &'static str), String) {
+    let options = Options {
+        addresses: GatewayAddresses::Services,
+        ..options()
+    };
+    let store = store(&format!("{GATEWAY}{services}"));
+    let resolution = resolve(&Reader::new(&store), &options);
+    let status = &resolution.statuses[&Key::new(Kind::Gateway, "default", "eg")].body;
+    let StatusBody::Gateway(gateway) = status else {
+        panic!("a Gateway's status");
+    };
+    let programmed = &gateway.conditions[1];
+    (
+        gateway.addresses.clone(),
+        (programmed.holds, programmed.reason),
+        programmed.message.clone(),
+    )
+}
+
+#[test]
+fn in_a_cluster_the_addresses_are_those_of_the_labelled_services() {
+    let balanced = labelled(
+        "one",
+        "type: LoadBalancer, clusterIP: 10.96.0.1",
+        "loadBalancer: { ingress: [{ ip: 192.0.2.7 }, { hostname: lb.example.com }] }",
+    );
+    let pending = labelled(
+        "two",
+        "type: LoadBalancer, clusterIP: 10.96.0.2, clusterIPs: [10.96.0.2, 'fd00::2']",
+        "loadBalancer: {}",
+    );
+    let headless = labelled("three", "clusterIP: None", "");
+    let programmed = (true, reasons::PROGRAMMED);
+    let (addresses, condition, _) = in_cluster(&(balanced.clone() + &pending + &headless));
+    assert_eq!(
+        addresses,
+        ["10.96.0.2", "192.0.2.7", "fd00::2", "lb.example.com"]
+    );
+    assert_eq!(condition, programmed);
+    // Of another namespace, or another Gateway's.
+    let foreign = balanced.replace("{ name: one,", "{ name: one, namespace: other,");
+    let others = balanced.replace("gateway-name: eg", "gateway-name: internal");
+    for services in [headless, foreign, others] {
+        let (addresses, condition, message) = in_cluster(&services);
+        assert_eq!(addresses, [""; 0]);
+        assert_eq!(condition, (false, reasons::ADDRESS_NOT_ASSIGNED));
+        assert!(
+            message.contains("gateway.networking.k8s.io/gateway-name: eg"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn proxies_that_locum_shall_run_itself_are_refused() {
+    let with = |who: &str| {
+        let annotated = format!(
+            "{{ name: eg, annotations: {{ locum.dev/proxies: {who} }} }}\nspec:\n  gatewayClassName"
+        );
+        resolved(&GATEWAY.replace("{ name: eg }\nspec:\n  gatewayClassName", &annotated))
+    };
+    let resolution = with("managed");
+    assert_eq!(
+        resolution.condition(Kind::Gateway, "eg", kind::ACCEPTED),
+        (false, reasons::INVALID_PARAMETERS)
+    );
+    let problem = &resolution.problems[0];
+    assert_eq!(
+        (problem.severity, &*problem.field, problem.reason),
+        (
+            Severity::Error,
+            "metadata.annotations",
+            reasons::INVALID_PARAMETERS
+        )
+    );
+    assert!(resolution.gateway().ports.is_empty());
+    assert!(with("external").problems.is_empty());
+}
+
+#[test]
+fn a_class_names_what_is_served_in_order() {
+    let resolution = resolved(GATEWAY);
+    let status = &resolution.statuses[&Key::new(Kind::GatewayClass, "", "eg")].body;
+    let StatusBody::Class(class) = status else {
+        panic!("a class's status");
+    };
+    assert!(class.supported_features.is_sorted());
+    assert!(
+        class
+            .supported_features
+            .contains(&"HTTPRouteMethodMatching")
+    );
 }
 
 /// The reason of Accepted at the route's first parent.
