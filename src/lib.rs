@@ -10,8 +10,9 @@
 //! no randomness. The contracts between the steps: `resource` (what sources make and the store
 //! holds), `model` (what resolve makes and emit reads), `problem` and `status` (what is wrong, and
 //! how it is told). Around them: `pipeline`, the one loop that moves it along; `serving`, who
-//! serves as load reports say; `bootstrap` and `proxy`, the Envoys that Locum starts; `api`,
-//! Locum's own gRPC; `admin` and `cli`, for the people who run it.
+//! serves as load reports say; `bootstrap` and `proxy`, the Envoys that Locum starts; `trust`,
+//! mutual TLS between them and Locum; `api`, Locum's own gRPC; `admin` and `cli`, for the people who
+//! run it.
 //!
 //! ARCHITECTURE.md says what each module never does, and where a change goes.
 
@@ -29,4 +30,5 @@ pub mod source;
 pub mod status;
 pub mod store;
 pub mod translate;
+pub mod trust;
 pub mod xds;

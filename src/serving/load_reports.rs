@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::serving::{REPORT_INTERVAL, Serving, Stopped};
+use crate::trust::Peer;
 use crate::xds::proxy::Proxy;
 use crate::xds::wire;
 
@@ -37,6 +38,7 @@ impl LoadReports {
 /// One proxy's stream; the proxy's counts go with it.
 struct Reports {
     serving: Arc<Serving>,
+    peer: Peer,
     requests: Streaming<load_stats::LoadStatsRequest>,
     proxy: Option<Proxy>,
 }
@@ -58,7 +60,9 @@ impl Reports {
             let first =
                 first.map_err(|_| Status::deadline_exceeded("no load report in time"))??;
             let Some(first) = first else { return Ok(None) };
-            self.proxy = Some(Proxy::of(first.node.as_ref())?);
+            let proxy = Proxy::of(first.node.as_ref())?;
+            self.peer.may_be_proxy_of(&proxy.gateway)?;
+            self.proxy = Some(proxy);
             self.take(&first);
             return Ok(Some(how_to_report()));
         }
@@ -97,6 +101,7 @@ impl LoadReportingService for LoadReports {
     ) -> Result<Response<Self::StreamLoadStatsStream>, Status> {
         let reports = Reports {
             serving: self.serving.clone(),
+            peer: Peer::of(&request),
             requests: request.into_inner(),
             proxy: None,
         };

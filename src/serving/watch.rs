@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 
 use crate::api::v1;
 use crate::serving::{Chain, REPORT_INTERVAL, Serving, State, Stopped};
+use crate::trust::Peer;
 use crate::xds::wire;
 
 /// The service; it tells what the books of [`Serving`] hold.
@@ -118,6 +119,7 @@ impl v1::serving_server::Serving for Watch {
         &self,
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
+        Peer::of(&request).must_be_locum()?;
         let watcher = Watcher {
             wanted: request.into_inner(),
             state: self.serving.watch(),

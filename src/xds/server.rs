@@ -5,6 +5,7 @@
 //! let in by the same door. It decides nothing about the protocol; that is [`crate::xds::delta`].
 
 mod board;
+mod door;
 mod stream;
 
 use std::future::Future;
@@ -21,14 +22,14 @@ use futures::StreamExt;
 use load_stats::load_reporting_service_server::LoadReportingServiceServer;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
-use tonic::transport::server::TcpIncoming;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 pub use board::{Board, Published};
 
 use crate::api::v1::serving_server::ServingServer;
 use crate::serving::{LoadReports, Serving, Watch};
+use crate::trust::{Peer, Tls};
 use crate::xds::clients::Clients;
 use crate::xds::delta::MAX_RESPONSES;
 use crate::xds::metrics::Metrics;
@@ -56,7 +57,10 @@ pub const SHUTDOWN_BOUND: Duration = Duration::from_secs(3);
 /// Where the server listens.
 #[derive(Debug)]
 pub enum Listener {
+    /// In plaintext: whoever reaches it may be anybody.
     Tcp(TcpListener),
+    /// Over mutual TLS: a proxy is of the Gateway that its certificate names.
+    Tls(TcpListener, Tls),
     Unix(UnixListener),
 }
 
@@ -116,11 +120,15 @@ pub async fn serve(
     let served = async {
         match listener {
             Listener::Tcp(listener) => {
-                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                let incoming = door::plain(listener);
+                router.serve_with_incoming_shutdown(incoming, stopped).await
+            }
+            Listener::Tls(listener, tls) => {
+                let incoming = door::tls(listener, tls);
                 router.serve_with_incoming_shutdown(incoming, stopped).await
             }
             Listener::Unix(listener) => {
-                let incoming = UnixListenerStream::new(listener);
+                let incoming = door::unix(listener);
                 router.serve_with_incoming_shutdown(incoming, stopped).await
             }
         }
@@ -172,7 +180,7 @@ impl AggregatedDiscoveryService for Ads {
                 "{MAX_STREAMS} streams are open already"
             )));
         };
-        let peer = request.remote_addr();
+        let peer = Peer::of(&request);
         let (sender, receiver) = mpsc::channel(MAX_RESPONSES + 1);
         let session = stream::Session {
             shared: self.shared.clone(),

@@ -2,15 +2,16 @@
 //! and its responses to the transport.
 
 use std::future::{Future, pending};
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tonic::{Status, Streaming};
 
+use crate::trust::Peer;
 use crate::xds::clients::Connection;
 use crate::xds::delta::{Event, Output, Response};
 use crate::xds::proxy::Proxy;
@@ -25,7 +26,7 @@ const LAST_WORD_BOUND: Duration = Duration::from_secs(1);
 /// A stream before its first message.
 pub(super) struct Session {
     pub(super) shared: Shared,
-    pub(super) peer: Option<SocketAddr>,
+    pub(super) peer: Peer,
     pub(super) requests: Streaming<DeltaDiscoveryRequest>,
     /// Holds every response that may be under way, and the status that ends the stream.
     pub(super) responses: mpsc::Sender<Result<Response, Status>>,
@@ -64,11 +65,18 @@ impl Session {
             .await
             .map_err(|_| Status::deadline_exceeded("no discovery request in time"))??
             .ok_or_else(|| Status::cancelled("the stream was closed before its first request"))?;
-        let proxy = Proxy::of(first.node.as_ref()).inspect_err(|rejected| {
+        let proxy = self.proxy(first.node.as_ref()).inspect_err(|status| {
             self.shared.metrics.rejected();
-            tracing::warn!(peer = ?self.peer, "proxy refused: {rejected}");
+            tracing::warn!(peer = ?self.peer.address, "proxy refused: {}", status.message());
         })?;
         Ok((proxy, first))
+    }
+
+    /// Who the proxy says it is, if its certificate says so too.
+    fn proxy(&self, node: Option<&Node>) -> Result<Proxy, Status> {
+        let proxy = Proxy::of(node)?;
+        self.peer.may_be_proxy_of(&proxy.gateway)?;
+        Ok(proxy)
     }
 
     async fn converse(
@@ -79,7 +87,10 @@ impl Session {
     ) -> Result<(), Status> {
         tracing::info!(node = proxy.id, gateway = proxy.gateway, "proxy connected");
         let mut conversation = Conversation {
-            connection: self.shared.clients.connect(proxy.clone(), self.peer),
+            connection: self
+                .shared
+                .clients
+                .connect(proxy.clone(), self.peer.address),
             board: self.shared.board.subscribe(&proxy.gateway),
             session: self,
             proxy,

@@ -1,0 +1,19 @@
+//! Trust: mutual TLS between Locum and its proxies, and between its replicas.
+//!
+//! In: certificates, from Secrets that the leader makes and renews or from files that somebody else
+//! does. Out: connections whose other end is known by its certificate, and certificates for
+//! proxies. A proxy gets what is for the Gateway that its certificate names, and nothing else. No
+//! key is ever logged or shown, and nothing here opens a stream or knows what is said in it.
+
+mod authority;
+mod certificate;
+mod identity;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+pub use authority::{Authority, IssueError, Issued, PROXY_LIFE, SERVER_LIFE, ServerNames};
+pub use certificate::{CERTIFICATE, Certificate, Flaw, KEY, KeyPem, TRUST};
+pub use identity::{Domain, Identity, Peer};
+pub use tls::{Renewal, Texts, Tls, TlsError};

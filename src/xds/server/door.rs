@@ -1,0 +1,154 @@
+//! The door: connections that come in, each with who is at its other end.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
+use tonic::transport::server::{Connected, TcpIncoming};
+
+use crate::trust::{Identity, Peer, Tls};
+
+/// The most peers that make themselves known at once; further ones wait in the kernel's queue.
+const MAX_HANDSHAKES: usize = 256;
+/// The pause after a connection could not be accepted: there are too many open files, usually.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A connection and its peer.
+#[derive(Debug)]
+pub(super) struct Connection<IO> {
+    io: IO,
+    peer: Peer,
+}
+
+/// Connections in plaintext, from anybody.
+pub(super) fn plain(
+    listener: TcpListener,
+) -> impl Stream<Item = io::Result<Connection<TcpStream>>> {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    incoming.map(|stream| {
+        let io = stream?;
+        let peer = Peer {
+            address: io.peer_addr().ok(),
+            identity: Identity::Unasked,
+        };
+        Ok(Connection { io, peer })
+    })
+}
+
+/// Connections over a Unix socket, whose permissions say who may come.
+pub(super) fn unix(
+    listener: UnixListener,
+) -> impl Stream<Item = io::Result<Connection<UnixStream>>> {
+    UnixListenerStream::new(listener).map(|stream| {
+        let peer = Peer {
+            address: None,
+            identity: Identity::Unasked,
+        };
+        Ok(Connection { io: stream?, peer })
+    })
+}
+
+/// Connections over mutual TLS, from the first credentials on. Ends when the stream is dropped.
+pub(super) fn tls(
+    listener: TcpListener,
+    tls: Tls,
+) -> impl Stream<Item = io::Result<Connection<TlsStream<TcpStream>>>> {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = let_in(listener, tls, &sender) => {}
+            () = sender.closed() => {}
+        }
+    });
+    ReceiverStream::new(receiver)
+}
+
+type Incoming = mpsc::Sender<io::Result<Connection<TlsStream<TcpStream>>>>;
+
+async fn let_in(listener: TcpListener, tls: Tls, incoming: &Incoming) {
+    tls.ready().await;
+    let places = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+    loop {
+        let place = places.clone().acquire_owned().await;
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection cannot be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (tls, incoming) = (tls.clone(), incoming.clone());
+        tokio::spawn(async move {
+            // A slow peer then holds up nobody else.
+            let _place = place;
+            // Failing that, answers are only slower.
+            let _ = stream.set_nodelay(true);
+            match tls.accept(stream).await {
+                Ok((io, identity)) => {
+                    let address = Some(address);
+                    let peer = Peer { address, identity };
+                    // An error means that the server has ended.
+                    let _ = incoming.send(Ok(Connection { io, peer })).await;
+                }
+                Err(error) => tracing::warn!(peer = %address, "connection refused: {error}"),
+            }
+        });
+    }
+}
+
+impl<IO> Connected for Connection<IO> {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Connection<IO> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(context, buffer)
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Connection<IO> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}
