@@ -16,6 +16,7 @@ mod rules;
 pub mod schema;
 pub mod traffic_policy;
 
+use std::fmt;
 use std::sync::Arc;
 
 pub use gateway_api::apis::standard::gatewayclasses::GatewayClass;
@@ -45,7 +46,7 @@ pub trait Resource: Sized + Send + Sync + 'static {
 macro_rules! objects {
     ($($kind:ident($ty:ty)),* $(,)?) => {
         /// One resource of a kind that Locum knows.
-        #[derive(Clone, Debug)]
+        #[derive(Clone)]
         pub enum Object {
             $($kind(Arc<$ty>),)*
         }
@@ -59,6 +60,16 @@ macro_rules! objects {
             /// The Kubernetes metadata of the object.
             pub fn metadata(&self) -> &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
                 match self { $(Object::$kind(object) => &object.metadata,)* }
+            }
+        }
+
+        impl fmt::Debug for Object {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                // What a Secret holds must not get out by way of what holds the Secret.
+                if let Object::Secret(_) = self {
+                    return write!(f, "{}", self.key());
+                }
+                match self { $(Object::$kind(object) => object.fmt(f),)* }
             }
         }
 

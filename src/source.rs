@@ -21,14 +21,16 @@ pub struct Update {
     pub origins: Arc<files::Origins>,
 }
 
-/// Something wrong with a file or a document in it, or worth a note.
+/// Something wrong with what a source reads, or worth a note: a file, a document in it, an object of
+/// an API server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
     pub severity: Severity,
-    pub location: Location,
-    /// The resource, as far as the document could be read.
+    /// Where it is written; nothing for what comes from an API server.
+    pub location: Option<Location>,
+    /// The resource, as far as it could be read.
     pub object: Option<Key>,
-    /// The field's path, empty for the whole document.
+    /// The field's path, empty for the whole of it.
     pub field: String,
     /// A stable CamelCase word.
     pub reason: &'static str,

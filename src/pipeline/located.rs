@@ -75,8 +75,8 @@ impl State {
 impl Located {
     fn of_finding(finding: Finding) -> Self {
         Self {
-            nowhere: false,
-            location: Some(finding.location),
+            nowhere: finding.location.is_none(),
+            location: finding.location,
             field: finding.field,
             severity: finding.severity,
             object: finding.object,

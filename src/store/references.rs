@@ -5,7 +5,8 @@
 
 use crate::resource::key::GATEWAY_API;
 use crate::resource::{
-    BackendTrafficPolicy, EndpointSlice, Gateway, Guard, HttpRoute, Key, Kind, Object, Service,
+    Backend, BackendTrafficPolicy, EndpointSlice, Gateway, Guard, HttpRoute, Key, Kind, Object,
+    Service,
 };
 
 /// The label by which an EndpointSlice names its Service.
@@ -21,14 +22,14 @@ pub(crate) fn of(object: &Object) -> Vec<Key> {
         Object::BackendTrafficPolicy(policy) => policy_targets(policy),
         Object::Guard(guard) => guard_targets(guard),
         Object::HttpRoute(route) => parents_and_backends(route),
-        Object::Gateway(gateway) => vec![class(gateway)],
+        Object::Gateway(gateway) => class_and_certificates(gateway),
         Object::Service(service) => gateway(service).into_iter().collect(),
+        Object::Backend(backend) => certificates(backend),
         Object::GatewayClass(_)
         | Object::ReferenceGrant(_)
         | Object::Secret(_)
         | Object::ConfigMap(_)
-        | Object::Namespace(_)
-        | Object::Backend(_) => Vec::new(),
+        | Object::Namespace(_) => Vec::new(),
     }
 }
 
@@ -94,8 +95,39 @@ fn parents_and_backends(route: &HttpRoute) -> Vec<Key> {
     parents.chain(backends).collect()
 }
 
-fn class(gateway: &Gateway) -> Key {
-    Key::new(Kind::GatewayClass, "", &gateway.spec.gateway_class_name)
+fn class_and_certificates(gateway: &Gateway) -> Vec<Key> {
+    let own = gateway.metadata.namespace.as_deref().unwrap_or_default();
+    let spec = &gateway.spec;
+    let class = Key::new(Kind::GatewayClass, "", &spec.gateway_class_name);
+    let tls = spec.listeners.iter().filter_map(|each| each.tls.as_ref());
+    let certificates = tls
+        .flat_map(|tls| tls.certificate_refs.iter().flatten())
+        .filter_map(|certificate| {
+            named(
+                certificate.group.as_deref().unwrap_or_default(),
+                certificate.kind.as_deref().unwrap_or(Kind::Secret.name()),
+                certificate.namespace.as_deref().unwrap_or(own),
+                &certificate.name,
+            )
+        });
+    [class].into_iter().chain(certificates).collect()
+}
+
+/// Whom a Backend's TLS trusts, and what it shows of itself.
+fn certificates(backend: &Backend) -> Vec<Key> {
+    let Some(tls) = &backend.spec.tls else {
+        return Vec::new();
+    };
+    let own = backend.metadata.namespace.as_deref().unwrap_or_default();
+    let trusted = tls
+        .ca_certificate_refs
+        .iter()
+        .filter_map(|trusted| named(&trusted.group, &trusted.kind, own, &trusted.name));
+    let shown = tls.client_certificate_ref.iter().filter_map(|secret| {
+        let namespace = secret.namespace.as_deref().unwrap_or(own);
+        named(&secret.group, &secret.kind, namespace, &secret.name)
+    });
+    trusted.chain(shown).collect()
 }
 
 /// The key of what a reference names, if it is of a kind that Locum reads.
@@ -164,6 +196,40 @@ mod tests {
                 {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "r"}},
         });
         assert_eq!(references(guard), ["HTTPRoute default/r"]);
+    }
+
+    #[test]
+    fn gateway_and_backend_refer_to_their_certificates() {
+        let gateway = json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
+            "metadata": {"name": "g", "namespace": "a"},
+            "spec": {
+                "gatewayClassName": "eg",
+                "listeners": [{
+                    "name": "https", "port": 443, "protocol": "HTTPS",
+                    "tls": {"certificateRefs": [{"name": "own"}, {"name": "theirs", "namespace": "b"}]},
+                }],
+            },
+        });
+        assert_eq!(
+            references(gateway),
+            ["GatewayClass eg", "Secret a/own", "Secret b/theirs"]
+        );
+        let backend = json!({
+            "apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "Backend",
+            "metadata": {"name": "be", "namespace": "a"},
+            "spec": {
+                "endpoints": [{"fqdn": {"hostname": "example.com", "port": 443}}],
+                "tls": {
+                    "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "roots"}],
+                    "clientCertificateRef": {"name": "client"},
+                },
+            },
+        });
+        assert_eq!(
+            references(backend),
+            ["ConfigMap a/roots", "Secret a/client"]
+        );
     }
 
     #[test]

@@ -188,7 +188,7 @@ pub(super) fn finding(
 ) -> Finding {
     Finding {
         severity,
-        location,
+        location: Some(location),
         object,
         field,
         reason,

@@ -82,15 +82,14 @@ fn errors(update: &Update) -> Vec<String> {
         .filter(|finding| finding.severity == Severity::Error);
     errors
         .map(|finding| {
-            let file = finding
-                .location
-                .file
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy();
+            let location = finding.location.as_ref().unwrap();
+            let file = location.file.file_name().unwrap_or_default();
             format!(
-                "{file}:{} {} {}",
-                finding.location.line, finding.field, finding.reason
+                "{}:{} {} {}",
+                file.display(),
+                location.line,
+                finding.field,
+                finding.reason
             )
         })
         .collect()

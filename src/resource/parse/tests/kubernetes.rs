@@ -73,3 +73,35 @@ fn secret_is_never_quoted() {
         assert!(!fault.message.contains("12345"), "{fault:?}");
     }
 }
+
+#[test]
+fn secret_is_not_shown_by_what_holds_it() {
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "a"},
+        "data": {"tls.key": "aHVzaA=="},
+    });
+    let object = parse(secret, "default").object.unwrap();
+    assert_eq!(format!("{object:?}"), "Secret a/s");
+}
+
+#[test]
+fn of_all_statuses_only_a_services_is_kept() {
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
+        "spec": {"ports": [{"port": 80}]},
+        "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
+    });
+    let Some(Object::Service(service)) = parse(service, "default").object else {
+        panic!("the sample is sound");
+    };
+    let status = serde_json::to_value(&service.status).unwrap();
+    assert_eq!(status["loadBalancer"]["ingress"][0]["ip"], "192.0.2.1");
+    let namespace = json!({
+        "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"},
+        "status": {"phase": "Active"},
+    });
+    let Some(Object::Namespace(namespace)) = parse(namespace, "default").object else {
+        panic!("the sample is sound");
+    };
+    assert_eq!(namespace.status, None);
+}
