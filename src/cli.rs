@@ -9,6 +9,7 @@ mod bootstrap;
 mod check;
 mod completions;
 mod control_plane;
+mod crds;
 mod logging;
 mod options;
 mod output;
@@ -59,6 +60,7 @@ enum Command {
     Check(check::Options),
     Translate(translate::Options),
     Bootstrap(bootstrap::Options),
+    Crds(crds::Options),
     Completions(completions::Options),
 }
 
@@ -105,6 +107,7 @@ impl Cli {
             Command::Check(options) => options.run(),
             Command::Translate(options) => options.run(),
             Command::Bootstrap(options) => options.run(),
+            Command::Crds(options) => options.run(),
             Command::Completions(options) => options.run(&mut Cli::command()),
         }
     }

@@ -6,6 +6,7 @@
 
 pub mod backend;
 pub mod byte_size;
+pub mod crds;
 pub mod duration;
 pub mod fault;
 pub mod guard;

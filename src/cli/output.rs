@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use clap::ValueEnum;
+use serde_json::{Value, json};
 
 /// The form of a document for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -13,13 +14,32 @@ pub(super) enum Format {
 }
 
 /// Writes a document to standard output.
-pub(super) fn write_document(document: &serde_json::Value, format: Format) -> anyhow::Result<()> {
+pub(super) fn write_document(document: &Value, format: Format) -> anyhow::Result<()> {
     let text = match format {
         Format::Yaml => serde_saphyr::to_string(document)?,
         Format::Json => serde_json::to_string_pretty(document)? + "\n",
     };
     io::stdout().lock().write_all(text.as_bytes())?;
     Ok(())
+}
+
+/// Writes objects to standard output: a document for each in YAML, in JSON a `List` if they are
+/// several. Both are what `kubectl apply -f -` reads.
+pub(super) fn write_documents(objects: &[Value], format: Format) -> anyhow::Result<()> {
+    match (objects, format) {
+        ([object], _) => write_document(object, format),
+        (_, Format::Yaml) => {
+            for object in objects {
+                io::stdout().lock().write_all(b"---\n")?;
+                write_document(object, format)?;
+            }
+            Ok(())
+        }
+        (_, Format::Json) => {
+            let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
+            write_document(&list, format)
+        }
+    }
 }
 
 /// Whether the user refuses colours: `NO_COLOR` is set and not empty (no-color.org).

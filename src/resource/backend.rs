@@ -41,10 +41,26 @@ const KIND: &str = r"^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$";
     shortname = "be",
     category = "envoy-gateway",
     derive = "PartialEq",
+    doc = "Where requests can be sent that is not a Service of the cluster (names, IP addresses, Unix \
+           sockets), how it is spoken to, and whether it stands by for others.",
+    printcolumn(name = "Type", type_ = "string", json_path = ".spec.type"),
+    printcolumn(name = "Fallback", type_ = "boolean", json_path = ".spec.fallback"),
     printcolumn(
-        name = "Status",
+        name = "Endpoint",
         type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Accepted")].reason"#
+        description = "The first endpoint",
+        json_path = ".spec.endpoints[*]['fqdn.hostname','ip.address','unix.path']"
+    ),
+    printcolumn(
+        name = "Accepted",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Accepted")].status"#
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Accepted")].reason"#,
+        priority = 1
     ),
     printcolumn(
         name = "Age",
@@ -345,6 +361,6 @@ pub enum TlsFingerprint {
 pub struct BackendStatus {
     /// At most one for each type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8))]
+    #[schemars(length(max = 8), transform = crate::resource::schema::one_for_each_type)]
     pub conditions: Vec<Condition>,
 }

@@ -11,9 +11,9 @@ mod structure;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 use kube_cel::{CompiledSchema, Validator, apply_defaults, compile_schema};
-use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
-use serde_json::Value;
+use schemars::{JsonSchema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
 
 use super::fault::{At, Faults, reason};
 use node::Node;
@@ -137,6 +137,33 @@ pub fn crd<K: CustomResourceExt>() -> CustomResourceDefinition {
     let mut value = serde_json::to_value(K::crd()).expect("a CRD is JSON");
     make_structural(&mut value["spec"]["versions"][0]["schema"]["openAPIV3Schema"]);
     serde_json::from_value(value).expect("a CRD stays one")
+}
+
+/// A field that is known by name only: an object, carried as it is.
+pub(super) fn untyped(_: &mut SchemaGenerator) -> schemars::Schema {
+    json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
+}
+
+/// A field that is known by name only: a list of objects, carried as they are.
+pub(super) fn untyped_list(generator: &mut SchemaGenerator) -> schemars::Schema {
+    json_schema!({ "type": "array", "items": untyped(generator) })
+}
+
+/// A field that is known by name only: a text.
+pub(super) fn untyped_text(_: &mut SchemaGenerator) -> schemars::Schema {
+    json_schema!({ "type": "string" })
+}
+
+/// A field that is known by name only: yes or no.
+pub(super) fn untyped_flag(_: &mut SchemaGenerator) -> schemars::Schema {
+    json_schema!({ "type": "boolean" })
+}
+
+/// Makes a list of conditions one that holds each type once, so that who applies one condition
+/// leaves the others alone.
+pub(super) fn one_for_each_type(schema: &mut schemars::Schema) {
+    schema.insert("x-kubernetes-list-type".into(), json!("map"));
+    schema.insert("x-kubernetes-list-map-keys".into(), json!(["type"]));
 }
 
 fn openapi_schema(crd: &CustomResourceDefinition) -> Value {

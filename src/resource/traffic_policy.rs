@@ -50,6 +50,32 @@ pub use target::{MergeType, NamespaceFrom, SelectorNamespaces, TargetRef, Target
     shortname = "btp",
     category = "envoy-gateway",
     derive = "PartialEq",
+    doc = "How requests to the backends of a Gateway, a route or a rule are treated: how an endpoint is \
+           chosen, when one is left out, what is tried again, how long things may take.",
+    printcolumn(
+        name = "Target Kind",
+        type_ = "string",
+        description = "The kind of the first target",
+        json_path = ".spec['targetRef','targetRefs','targetSelectors']..kind"
+    ),
+    printcolumn(
+        name = "Target",
+        type_ = "string",
+        description = "The name of the first target",
+        json_path = ".spec['targetRef','targetRefs']..name"
+    ),
+    printcolumn(
+        name = "Accepted",
+        type_ = "string",
+        description = "By the first Gateway that it holds for",
+        json_path = r#".status.ancestors[*].conditions[?(@.type=="Accepted")].status"#
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.ancestors[*].conditions[?(@.type=="Accepted")].reason"#,
+        priority = 1
+    ),
     printcolumn(
         name = "Age",
         type_ = "date",
@@ -156,45 +182,59 @@ pub struct BackendTrafficPolicySpec {
     pub tcp_keepalive: Option<TcpKeepalive>,
     /// Not supported yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::resource::schema::untyped")]
     pub admission_control: Option<Value>,
     /// Not supported yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::resource::schema::untyped")]
     pub bandwidth_limit: Option<Value>,
     /// Not supported yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::resource::schema::untyped_list")]
     pub compression: Option<Value>,
     /// Not supported yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::resource::schema::untyped_list")]
     pub compressor: Option<Value>,
     /// Not supported yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::resource::schema::untyped")]
     pub fault_injection: Option<Value>,
     /// Not supported yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::resource::schema::untyped")]
     pub http2: Option<Value>,
     /// Not supported yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::resource::schema::untyped_list")]
     pub http_upgrade: Option<Value>,
     /// Not supported yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::resource::schema::untyped")]
     pub proxy_protocol: Option<Value>,
     /// Not supported yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::resource::schema::untyped")]
     pub rate_limit: Option<Value>,
     /// Not supported yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::resource::schema::untyped")]
     pub request_buffer: Option<Value>,
     /// Not supported yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::resource::schema::untyped_list")]
     pub response_override: Option<Value>,
     /// Not supported yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::resource::schema::untyped_text")]
     pub routing_type: Option<Value>,
     /// Not supported yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::resource::schema::untyped")]
     pub telemetry: Option<Value>,
     /// Not supported yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::resource::schema::untyped_flag")]
     pub use_client_protocol: Option<Value>,
 }
 

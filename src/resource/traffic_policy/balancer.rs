@@ -56,6 +56,7 @@ pub struct LoadBalancer {
     pub backend_utilization: Option<BackendUtilization>,
     /// With `type: DynamicModule`; not supported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::resource::schema::untyped")]
     pub dynamic_module: Option<Value>,
     /// New endpoints get their share little by little.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -161,18 +162,25 @@ pub struct SlowStart {
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackendUtilization {
+    /// How long the first reports of an endpoint are only collected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blackout_period: Option<Duration>,
+    /// How long a weight holds without a new report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_expiration_period: Option<Duration>,
+    /// How often weights are worked out anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_update_period: Option<Duration>,
+    /// How much errors count as use, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_utilization_penalty_percent: Option<u32>,
+    /// Which reported numbers count as use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metric_names_for_computing_utilization: Vec<String>,
+    /// Whether the headers with reports are passed on to clients.
     #[serde(default)]
     pub keep_response_headers: bool,
+    /// Reports that the proxy asks for, instead of those that come with answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out_of_band: Option<OutOfBand>,
 }
@@ -181,15 +189,18 @@ pub struct BackendUtilization {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct OutOfBand {
+    /// How often.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(
         validation = Rule::new("duration(self) > duration('0s')")
             .message("reportingPeriod must be greater than 0")
     )]
     pub reporting_period: Option<Duration>,
+    /// At which port, where it is not the endpoint's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub port: Option<u16>,
+    /// Under which name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 259), regex(pattern = r"^[^\x00\n\r]*$"))]
     pub authority: Option<String>,
@@ -211,11 +222,14 @@ pub struct ZoneAware {
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PreferLocalZone {
+    /// Zones count only with at least this many endpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_endpoints_threshold: Option<u64>,
+    /// For this share of requests, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 100))]
     pub percentage_enabled: Option<u32>,
+    /// The own zone alone, even where that makes its endpoints carry more than the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force: Option<PreferLocalForce>,
 }
@@ -224,6 +238,7 @@ pub struct PreferLocalZone {
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PreferLocalForce {
+    /// Only while the own zone has at least this many endpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_endpoints_in_zone_threshold: Option<u32>,
 }
@@ -231,7 +246,9 @@ pub struct PreferLocalForce {
 /// A zone and its weight.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 pub struct WeightedZone {
+    /// The name of the zone.
     pub zone: String,
+    /// Its share, in proportion to the weights of the others.
     pub weight: u32,
 }
 

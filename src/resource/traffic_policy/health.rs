@@ -148,6 +148,7 @@ pub struct ActiveHealthCheck {
     pub overrides: Option<CheckOverrides>,
     /// Not supported yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::resource::schema::untyped")]
     pub health_check_log: Option<Value>,
 }
 

@@ -23,7 +23,7 @@ pub struct PolicyAncestor {
     pub controller_name: String,
     /// At most one for each type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8))]
+    #[schemars(length(max = 8), transform = crate::resource::schema::one_for_each_type)]
     pub conditions: Vec<Condition>,
 }
 

@@ -1,0 +1,62 @@
+//! `locum crds`: the CustomResourceDefinitions to install in a cluster that has none of Envoy
+//! Gateway's.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::options::Misuse;
+use super::output::{Format, write_documents};
+use crate::resource::crds;
+
+/// Print the CustomResourceDefinitions of the kinds that Locum brings along
+///
+/// Their names, groups and versions are Envoy Gateway's. Where Envoy Gateway has installed its own,
+/// leave those as they are: Locum reads them, and Envoy Gateway needs every field of them.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  locum crds | kubectl apply --server-side -f -
+  locum crds backends
+  locum crds btp -o json")]
+pub(super) struct Options {
+    /// Only these: each by its plural, its kind, a short name or its full name
+    names: Vec<String>,
+    /// The form of what is printed
+    #[arg(
+        short,
+        long,
+        env = "LOCUM_OUTPUT",
+        value_name = "FORMAT",
+        default_value = "yaml"
+    )]
+    output: Format,
+}
+
+impl Options {
+    /// Prints the definitions.
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let mut chosen = crds::all();
+        if let Some(unknown) = self
+            .names
+            .iter()
+            .find(|name| !chosen.iter().any(|crd| crds::is_called(crd, name)))
+        {
+            let known: Vec<&str> = chosen
+                .iter()
+                .map(|crd| crd.spec.names.plural.as_str())
+                .collect();
+            let message = format!(
+                "no definition is called {unknown:?}; there are {}",
+                known.join(", ")
+            );
+            return Err(Misuse::new(message).into());
+        }
+        if !self.names.is_empty() {
+            chosen.retain(|crd| self.names.iter().any(|name| crds::is_called(crd, name)));
+        }
+        let documents: Vec<Value> = chosen.iter().map(crds::document).collect();
+        write_documents(&documents, self.output)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
