@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use protox::Compiler;
 
 /// The files of Locum's own API, below `proto/`.
-const LOCUM_PROTOS: &[&str] = &["locum/v1/serving.proto"];
+const LOCUM_PROTOS: &[&str] = &["locum/v1/replicas.proto", "locum/v1/serving.proto"];
 
 /// Every file with a message that Locum puts into a discovery response, a bootstrap or an `Any`
 /// inside them, or that Envoy's `/config_dump` wraps them in. What they import comes along.

@@ -24,6 +24,7 @@ pub mod model;
 pub mod pipeline;
 pub mod problem;
 pub mod proxy;
+pub mod replicas;
 pub mod resource;
 pub mod serving;
 pub mod source;

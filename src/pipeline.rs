@@ -15,7 +15,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, watch};
 
 use crate::problem::Problem;
-use crate::resource::{Key, ObjectName};
+use crate::resource::{Key, Kind, ObjectName};
 use crate::serving::{self, Serving};
 use crate::source::{Finding, Update, files::Origins};
 use crate::store::Store;
@@ -27,6 +27,15 @@ use crate::xds::snapshot::Snapshot;
 pub use located::{Located, LocatedJson};
 pub use metrics::Metrics;
 
+/// Since when proxies are sent what follows from a Gateway's newest generation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// `metadata.generation` of the Gateway; 0 where it has none (files).
+    pub generation: i64,
+    /// The first revision of its snapshot that was made from this generation.
+    pub revision: u64,
+}
+
 /// What the rest of the process may look at: the last translation and what it came from.
 #[derive(Clone, Debug, Default)]
 pub struct State {
@@ -35,6 +44,8 @@ pub struct State {
     pub store: Arc<Store>,
     pub translation: Arc<Translation>,
     pub snapshots: BTreeMap<ObjectName, Arc<Snapshot>>,
+    /// By Gateway; those that have a snapshot.
+    pub told: BTreeMap<ObjectName, Told>,
     pub findings: Arc<[Finding]>,
     pub origins: Arc<Origins>,
     /// What connected proxies refuse now.
@@ -155,15 +166,17 @@ impl Pipeline {
     fn publish(&self, updates: Vec<Update>) {
         let begun = Instant::now();
         let previous = self.state.borrow().clone();
-        let state = Arc::new(previous.after(updates, &self.options));
+        let mut state = previous.after(updates, &self.options);
         if state.revision == previous.revision {
             // The source is still saying what was there at the start.
-            self.state.send_replace(state);
+            self.state.send_replace(Arc::new(state));
             return;
         }
         for (gateway, snapshot) in &state.snapshots {
             self.board.publish(&gateway.to_string(), snapshot.clone());
         }
+        state.told = self.told(&state, &previous);
+        let state = Arc::new(state);
         let gone = |gateway: &&ObjectName| !state.snapshots.contains_key(*gateway);
         for gateway in previous.snapshots.keys().filter(gone) {
             self.board.withdraw(&gateway.to_string());
@@ -172,6 +185,24 @@ impl Pipeline {
             .observe(serving::layout(&state.translation.model));
         self.metrics.translated(&state, begun.elapsed());
         self.state.send_replace(state);
+    }
+
+    /// Since when proxies are told, now that `state` is published.
+    fn told(&self, state: &State, previous: &State) -> BTreeMap<ObjectName, Told> {
+        let told = state.snapshots.keys().map(|gateway| {
+            let key = Key::new(Kind::Gateway, &gateway.namespace, &gateway.name);
+            let object = state.store.get(&key);
+            let generation = object.and_then(|object| object.metadata().generation);
+            let generation = generation.unwrap_or_default();
+            let before = previous.told.get(gateway);
+            let told = before.filter(|told| told.generation == generation);
+            let told = told.copied().unwrap_or_else(|| Told {
+                generation,
+                revision: self.board.published(&gateway.to_string()).revision,
+            });
+            (gateway.clone(), told)
+        });
+        told.collect()
     }
 
     fn note_refusals(&mut self) {

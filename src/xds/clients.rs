@@ -18,6 +18,16 @@ use crate::xds::proxy::Proxy;
 use crate::xds::resource::Resource;
 use crate::xds::subscription::Subscription;
 
+/// How far a connected proxy is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    pub gateway: String,
+    /// The proxy's `node.id`.
+    pub node: String,
+    /// The revision of its Gateway's snapshot that it has acknowledged in full; 0 before the first.
+    pub revision: u64,
+}
+
 /// A resource that a proxy will not have in its present form.
 #[derive(Clone, Debug)]
 pub struct Refused {
@@ -34,7 +44,6 @@ pub struct Refused {
 pub struct Clients {
     connected: Mutex<Connected>,
     refusals: watch::Sender<Arc<[Refused]>>,
-    /// Ticks when a proxy comes, goes or has acknowledged all it was sent.
     ticks: watch::Sender<u64>,
 }
 
@@ -113,6 +122,21 @@ impl Clients {
     /// What connected proxies refuse, now and whenever it changes.
     pub fn refusals(&self) -> watch::Receiver<Arc<[Refused]>> {
         self.refusals.subscribe()
+    }
+
+    /// Ticks when a proxy comes, goes or has acknowledged all it was sent.
+    pub fn ticks(&self) -> watch::Receiver<u64> {
+        self.ticks.subscribe()
+    }
+
+    /// How far each connected proxy is.
+    pub fn settled(&self) -> Vec<Settled> {
+        let settled = |client: Arc<Client>| Settled {
+            gateway: client.proxy.gateway.clone(),
+            node: client.proxy.id.clone(),
+            revision: lock(&client.state).settled,
+        };
+        self.all().into_iter().map(settled).collect()
     }
 
     /// How many proxies of a Gateway are connected.

@@ -1,8 +1,8 @@
 //! The xDS server: the thin shell that carries streams over gRPC.
 //!
 //! In: the [`Board`] that the pipeline publishes on, and proxies that connect. Out: responses to
-//! them, entries in [`Clients`], metrics and log lines. Load reports and those who watch them are
-//! let in by the same door. It decides nothing about the protocol; that is [`crate::xds::delta`].
+//! them, entries in [`Clients`], metrics and log lines. Load reports, those who watch them and other
+//! replicas are let in by the same door. It decides nothing about the protocol; that is [`crate::xds::delta`].
 
 mod board;
 mod door;
@@ -28,6 +28,7 @@ use tonic::{Request, Response, Status, Streaming};
 pub use board::{Board, Published};
 
 use crate::api::v1::serving_server::ServingServer;
+use crate::replicas::{Observe, Own};
 use crate::serving::{LoadReports, Serving, Watch};
 use crate::trust::{Peer, Tls};
 use crate::xds::clients::Clients;
@@ -78,6 +79,8 @@ pub struct Shared {
     pub clients: Arc<Clients>,
     pub metrics: Arc<Metrics>,
     pub serving: Arc<Serving>,
+    /// What other replicas may ask for; nothing where there are none.
+    pub own: Option<Own>,
 }
 
 /// The discovery service.
@@ -98,6 +101,8 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let (stop, running) = watch::channel(true);
     let serving = shared.serving.clone();
+    let own = shared.own.clone();
+    let observe = own.map(|own| Observe::service(own, stopped(running.clone())));
     let reports = LoadReports::new(serving.clone(), stopped(running.clone()));
     let watch = Watch::new(serving, stopped(running.clone()));
     let ads = Ads {
@@ -115,7 +120,8 @@ pub async fn serve(
         .add_service(
             LoadReportingServiceServer::new(reports).max_decoding_message_size(MAX_MESSAGE_BYTES),
         )
-        .add_service(ServingServer::new(watch));
+        .add_service(ServingServer::new(watch))
+        .add_optional_service(observe);
     let stopped = stopped(running);
     let served = async {
         match listener {

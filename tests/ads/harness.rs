@@ -42,9 +42,12 @@ impl Server {
     }
 
     pub(crate) async fn start_at(address: SocketAddr) -> Self {
+        Self::start_with(address, Shared::default()).await
+    }
+
+    pub(crate) async fn start_with(address: SocketAddr, shared: Shared) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Shared::default();
         let (stop, stopped) = oneshot::channel();
         let served = serve(Listener::Tcp(listener), shared.clone(), async {
             stopped.await.unwrap_or_default();
@@ -79,6 +82,11 @@ impl Server {
 
     /// A proxy with an open stream that has said nothing yet.
     pub(crate) async fn connect(&self, gateway: &str) -> Proxy<'_> {
+        self.connect_as("proxy", gateway).await
+    }
+
+    /// The same with a `node.id` of its own.
+    pub(crate) async fn connect_as(&self, node: &str, gateway: &str) -> Proxy<'_> {
         let (requests, receiver) = mpsc::channel(16);
         let mut client =
             AggregatedDiscoveryServiceClient::connect(format!("http://{}", self.address))
@@ -87,7 +95,7 @@ impl Server {
         let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
         let responses = client.delta_aggregated_resources(stream).await.unwrap();
         let node = Node {
-            id: "proxy".into(),
+            id: node.into(),
             cluster: gateway.into(),
             ..Default::default()
         };

@@ -17,4 +17,5 @@ mod order;
 mod properties;
 mod reconnect;
 mod refusals;
+mod replicas;
 mod subscriptions;

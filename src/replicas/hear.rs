@@ -1,0 +1,93 @@
+//! Hears one other replica, for as long as it is there.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+use tonic::Status;
+
+use super::peer::Dial;
+use super::wire;
+use crate::api::v1;
+use crate::api::v1::replicas_client::ReplicasClient;
+use crate::status::observations::Observation;
+
+/// The pause before a replica is tried again: at first, and at most. Proxies that moved away from
+/// it are seen elsewhere; only those that stay with it wait for this.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// The largest observation that is taken: as many proxies as a replica serves, and their refusals.
+const MAX_MESSAGE_BYTES: usize = 16 << 20;
+
+/// What is new of a replica.
+#[derive(Debug)]
+pub(super) enum News {
+    Heard(Observation),
+    /// Its stream has ended.
+    Lost,
+}
+
+/// Another replica.
+#[derive(Clone)]
+pub(super) struct Peer {
+    pub(super) name: String,
+    pub(super) address: SocketAddr,
+    pub(super) dial: Dial,
+    /// Whether it is still among those that serve. One that is not says on until it has ended.
+    pub(super) listed: watch::Receiver<bool>,
+    pub(super) news: mpsc::Sender<(String, News)>,
+}
+
+impl Peer {
+    /// Sends what the replica says until it has gone, or nobody listens.
+    pub(super) async fn hear(mut self) {
+        let mut pause = PAUSE.0;
+        let mut silent = false;
+        while *self.listed.borrow() && !self.news.is_closed() {
+            let mut heard = false;
+            let Err(status) = self.stream(&mut heard).await else {
+                return;
+            };
+            if heard {
+                (pause, silent) = (PAUSE.0, false);
+                tracing::info!(replica = self.name, %status, "a replica is no longer heard");
+                if self.tell(News::Lost).await.is_err() {
+                    return;
+                }
+            } else if !silent {
+                silent = true;
+                let address = self.address;
+                tracing::warn!(replica = self.name, %address, %status, "a replica cannot be heard");
+            }
+            tokio::select! {
+                () = sleep(pause) => {}
+                _ = self.listed.wait_for(|listed| !listed) => {}
+            }
+            pause = (pause * 2).min(PAUSE.1);
+        }
+    }
+
+    /// One connection, until it ends. `Ok` when nobody listens any more.
+    async fn stream(&self, heard: &mut bool) -> Result<(), Status> {
+        let channel = (self.dial)(self.address).await;
+        let channel = channel.map_err(|error| Status::from_error(error.into()))?;
+        let mut client = ReplicasClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let mut observations = client.observe(v1::ObserveRequest {}).await?.into_inner();
+        while let Some(observation) = observations.message().await? {
+            if !*heard {
+                tracing::info!(replica = self.name, "a replica is heard");
+            }
+            *heard = true;
+            let news = News::Heard(wire::observation(observation));
+            if self.tell(news).await.is_err() {
+                return Ok(());
+            }
+        }
+        Err(Status::unavailable("it ended the stream"))
+    }
+
+    async fn tell(&self, news: News) -> Result<(), mpsc::error::SendError<(String, News)>> {
+        self.news.send((self.name.clone(), news)).await
+    }
+}
