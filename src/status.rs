@@ -4,7 +4,9 @@
 //! A condition here has no time: when it last changed is known only to whoever keeps the previous
 //! one.
 
+pub mod merge;
 pub mod observations;
+pub mod overlay;
 pub mod reasons;
 pub mod render;
 
@@ -79,14 +81,17 @@ pub struct GatewayStatus {
     pub listeners: Vec<ListenerStatus>,
     /// IP addresses or host names.
     pub addresses: Vec<String>,
+    /// The controller that the Gateway is served as. Not written: its class says so.
+    pub controller_name: String,
 }
 
 /// The status of one listener of a Gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerStatus {
     pub name: String,
-    /// The port it is for, by which a refusal of its proxy's listener finds it. Not written.
-    pub port: u16,
+    /// What proxies call the listener of its port and that listener's routes, by which a refusal
+    /// finds it. Not written.
+    pub envoy_name: String,
     pub attached_routes: i32,
     /// Group and kind.
     pub supported_kinds: Vec<(&'static str, &'static str)>,

@@ -43,7 +43,8 @@ pub fn object(key: &Key, status: &Status, time: &str) -> Value {
     })
 }
 
-fn body(status: &Status, time: &str) -> Value {
+/// What stands under `status`.
+pub(super) fn body(status: &Status, time: &str) -> Value {
     let generation = status.observed_generation.unwrap_or(FIRST_GENERATION);
     let conditions = |list: &[Condition]| conditions(list, generation, time);
     match &status.body {

@@ -10,7 +10,7 @@ use super::listeners::{self, Listener};
 use crate::problem::Problem;
 use crate::resource::{Gateway, Key, Kind, ObjectName};
 use crate::status::{Condition, GatewayStatus, ListenerStatus, Status, StatusBody, reasons};
-use crate::translate::{GatewayAddresses, Options, read::Reader};
+use crate::translate::{GatewayAddresses, Options, names, read::Reader};
 
 /// The annotation that says who runs a Gateway's Envoys.
 const PROXIES: &str = "locum.dev/proxies";
@@ -78,7 +78,7 @@ impl<'a> GatewayPlan<'a> {
             .zip(attached)
             .map(|(listener, routes)| ListenerStatus {
                 name: listener.name.into(),
-                port: listener.port,
+                envoy_name: names::listener(self.name(), listener.port),
                 attached_routes: i32::try_from(routes.len()).unwrap_or(i32::MAX),
                 supported_kinds: listener.supported_kinds(),
                 conditions: listener.conditions(self.refusal.is_none()),
@@ -91,6 +91,7 @@ impl<'a> GatewayPlan<'a> {
                 conditions: self.conditions(serving, programmed),
                 listeners,
                 addresses,
+                controller_name: self.controller.into(),
             }),
         }
     }
