@@ -24,7 +24,7 @@ pub use lease::Lease;
 pub use metrics::Metrics;
 pub use observer::Observer;
 pub use own::{Own, watch};
-pub use peer::{Dial, plaintext, with_bounds};
+pub use peer::Dial;
 pub use peers::SERVICE;
 pub use service::Observe;
 

@@ -70,8 +70,7 @@ impl Peer {
 
     /// One connection, until it ends. `Ok` when nobody listens any more.
     async fn stream(&self, heard: &mut bool) -> Result<(), Status> {
-        let channel = (self.dial)(self.address).await;
-        let channel = channel.map_err(|error| Status::from_error(error.into()))?;
+        let channel = self.dial.channel(self.address);
         let mut client = ReplicasClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
         let mut observations = client.observe(v1::ObserveRequest {}).await?.into_inner();
         while let Some(observation) = observations.message().await? {

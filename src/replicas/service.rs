@@ -7,9 +7,10 @@ use futures::future::Shared;
 use futures::{FutureExt, Stream, StreamExt, stream};
 use tonic::{Request, Response, Status};
 
-use super::{Own, peer, wire};
+use super::{Own, wire};
 use crate::api::v1;
 use crate::api::v1::replicas_server::ReplicasServer;
+use crate::trust::Peer;
 
 type Stopped = Shared<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
@@ -59,7 +60,7 @@ impl v1::replicas_server::Replicas for Observe {
         &self,
         request: Request<v1::ObserveRequest>,
     ) -> Result<Response<Self::ObserveStream>, Status> {
-        peer::admit(&request)?;
+        Peer::of(&request).must_be_locum()?;
         let listener = Listener {
             own: self.own.clone(),
             told: false,

@@ -209,10 +209,8 @@ impl Tls {
     }
 
     /// A channel to the replica at `address`, which has to show a certificate of Locum's Service.
-    /// It connects when it is used, and again when it was broken.
-    pub fn channel(&self, address: SocketAddr) -> Channel {
-        let endpoint = Endpoint::from_shared(format!("http://{address}"));
-        let endpoint = endpoint.expect("a socket address makes a URI");
+    /// It connects when it is used, and again when it was broken; `endpoint` has its bounds.
+    pub fn channel(&self, endpoint: &Endpoint, address: SocketAddr) -> Channel {
         endpoint.connect_with_connector_lazy(Connector {
             tls: self.clone(),
             address,

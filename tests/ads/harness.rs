@@ -42,14 +42,14 @@ impl Server {
     }
 
     pub(crate) async fn start_at(address: SocketAddr) -> Self {
-        Self::start_with(address, Shared::default()).await
-    }
-
-    pub(crate) async fn start_with(address: SocketAddr, shared: Shared) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
+        Self::start_with(Listener::Tcp(listener), address, Shared::default())
+    }
+
+    pub(crate) fn start_with(listener: Listener, address: SocketAddr, shared: Shared) -> Self {
         let (stop, stopped) = oneshot::channel();
-        let served = serve(Listener::Tcp(listener), shared.clone(), async {
+        let served = serve(listener, shared.clone(), async {
             stopped.await.unwrap_or_default();
         });
         Self {

@@ -1,17 +1,26 @@
 //! Several replicas beside each other: the leader sees what the proxies of all of them do.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use locum::api::v1::ObserveRequest;
+use locum::api::v1::replicas_client::ReplicasClient;
 use locum::pipeline::{State, Told};
-use locum::replicas::{self, Member, Metrics, Observer, Own};
+use locum::replicas::{self, Dial, Member, Metrics, Observer, Own};
 use locum::resource::{EndpointSlice, Object, ObjectName};
-use locum::status::observations::{LINGER, Observed, REPLICA_BOUND, Refusal, Verdict};
+use locum::status::observations::{
+    LINGER, Observation, Observed, Progress, REPLICA_BOUND, Refusal, Verdict,
+};
 use locum::store::{Change, Store};
-use locum::xds::server::Shared;
+use locum::trust::{Authority, Domain, Issued, PROXY_LIFE, ServerNames, Tls};
+use locum::xds::server::{Listener, Shared};
 use serde_json::json;
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tonic::transport::Endpoint;
 
 use crate::harness::{BOUND, GATEWAY, Proxy, Server};
 
@@ -37,7 +46,8 @@ impl Replica {
             ..Shared::default()
         };
         tokio::spawn(replicas::watch(shared.clients.clone(), receiver, sender));
-        let server = Server::start_with("127.0.0.1:0".parse().unwrap(), shared).await;
+        let (listener, address) = listener().await;
+        let server = Server::start_with(Listener::Tcp(listener), address, shared);
         Self {
             name,
             server,
@@ -63,47 +73,21 @@ impl Replica {
 
     /// Leads, with `peers` in the EndpointSlices of Locum's Service.
     fn leads(&self, peers: &[&Replica]) -> Leader {
-        let mut store = Store::default();
-        for replica in peers.iter().chain([&self]) {
-            let slice = Object::EndpointSlice(Arc::new(replica.endpoint_slice()));
-            store.apply(Change::Applied(slice));
-        }
-        let store = Arc::new(store);
+        let there = peers.iter().chain([&self]);
+        let there = there.map(|replica| (replica.name, replica.server.address));
+        let store = Arc::new(store(there));
         self.states
             .send_modify(|state| Arc::make_mut(state).store = store);
-        let member = Member {
-            name: self.name.into(),
-            namespace: NAMESPACE.into(),
-            ip: None,
-        };
         let (leads, is_leader) = watch::channel(true);
         let (observer, observed) = Observer::new(
             self.own.clone(),
-            member,
+            member(self.name),
             self.states.subscribe(),
-            replicas::plaintext(),
+            Dial::Plaintext,
             Metrics::default(),
         );
         tokio::spawn(observer.run(is_leader));
         Leader { leads, observed }
-    }
-
-    fn endpoint_slice(&self) -> EndpointSlice {
-        let slice = json!({
-            "metadata": {
-                "namespace": NAMESPACE,
-                "name": self.name,
-                "labels": {"kubernetes.io/service-name": replicas::SERVICE},
-            },
-            "addressType": "IPv4",
-            "ports": [{"name": "xds", "port": self.server.address.port()}],
-            "endpoints": [{
-                "addresses": ["127.0.0.1"],
-                "conditions": {"ready": true},
-                "targetRef": {"kind": "Pod", "name": self.name},
-            }],
-        });
-        serde_json::from_value(slice).unwrap()
     }
 
     /// A proxy that has acknowledged everything.
@@ -147,6 +131,44 @@ impl Leader {
         })
         .await;
     }
+}
+
+async fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+fn member(name: &str) -> Member {
+    Member {
+        name: name.into(),
+        namespace: NAMESPACE.into(),
+        ip: None,
+    }
+}
+
+/// A store with these replicas in EndpointSlices of Locum's Service.
+fn store<'a>(replicas: impl Iterator<Item = (&'a str, SocketAddr)>) -> Store {
+    let mut store = Store::default();
+    for (name, address) in replicas {
+        let slice = json!({
+            "metadata": {
+                "namespace": NAMESPACE,
+                "name": name,
+                "labels": {"kubernetes.io/service-name": replicas::SERVICE},
+            },
+            "addressType": "IPv4",
+            "ports": [{"name": "xds", "port": address.port()}],
+            "endpoints": [{
+                "addresses": [address.ip().to_string()],
+                "conditions": {"ready": true},
+                "targetRef": {"kind": "Pod", "name": name},
+            }],
+        });
+        let slice: EndpointSlice = serde_json::from_value(slice).unwrap();
+        store.apply(Change::Applied(Object::EndpointSlice(Arc::new(slice))));
+    }
+    store
 }
 
 fn gateway() -> ObjectName {
@@ -241,8 +263,8 @@ async fn a_replica_that_goes_away_is_forgotten_after_its_bound() {
 async fn a_replica_that_never_answers_holds_nothing_up_for_longer_than_its_bound() {
     let (a, mut b) = (Replica::start("a").await, Replica::start("b").await);
     a.translates(1, RESOURCES).await;
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    b.server.address = silent.local_addr().unwrap();
+    let (_silent, address) = listener().await;
+    b.server.address = address;
     let mut leader = a.leads(&[&b]);
     let _mine = a.proxy("of-a").await;
     leader.says(1, Verdict::Programmed).await;
@@ -265,4 +287,54 @@ async fn a_replica_that_leads_no_more_says_nothing_of_proxies() {
         .await;
     leader.leads.send_replace(true);
     leader.says(1, Verdict::Programmed).await;
+}
+
+/// Mutual TLS with these credentials.
+fn tls(issued: Issued) -> Tls {
+    let (tls, renewal) = Tls::waiting(Domain::default(), "the test");
+    renewal.renew(&issued.into()).unwrap();
+    tls
+}
+
+#[tokio::test]
+async fn only_replicas_are_told_over_mutual_tls() {
+    let now = OffsetDateTime::now_utc();
+    let authority = Authority::make(now).unwrap();
+    let names = ServerNames::in_cluster(&Domain::default(), "cluster.local");
+    let locum = tls(authority.server(&names, now).unwrap());
+    let (sender, own) = Own::new();
+    let proxy = ("of-b".to_owned(), Progress::Acknowledged { generation: 1 });
+    sender.send_replace(Arc::new(Observation {
+        proxies: [(gateway(), [proxy].into())].into(),
+        ..Observation::default()
+    }));
+    let (listener, address) = listener().await;
+    let shared = Shared {
+        own: Some(own),
+        ..Shared::default()
+    };
+    let listener = Listener::Tls(listener, locum.clone());
+    let _b = Server::start_with(listener, address, shared);
+
+    let state = State {
+        revision: 1,
+        store: Arc::new(store([("b", address)].into_iter())),
+        ..State::default()
+    };
+    let (_states, states) = watch::channel(Arc::new(state));
+    let (_own, own) = Own::new();
+    let dial = Dial::Tls(locum);
+    let (observer, observed) = Observer::new(own, member("a"), states, dial, Metrics::default());
+    let (leads, is_leader) = watch::channel(true);
+    tokio::spawn(observer.run(is_leader));
+    let mut leader = Leader { leads, observed };
+    leader.says(1, Verdict::Programmed).await;
+
+    let proxy = authority.proxy(&Domain::default(), &gateway(), PROXY_LIFE, now);
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    let channel = tls(proxy.unwrap()).channel(&endpoint, address);
+    let told = ReplicasClient::new(channel)
+        .observe(ObserveRequest {})
+        .await;
+    assert_eq!(told.unwrap_err().code(), tonic::Code::PermissionDenied);
 }
