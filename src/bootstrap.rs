@@ -1,8 +1,11 @@
 //! The bootstrap: what an Envoy has to be told before it can ask Locum for the rest.
 //!
 //! In: which Gateway the proxy serves, where Locum's xDS server and the proxy's admin interface
-//! are. Out: the text of a bootstrap file. It names no listener, route or backend; those come over
-//! the stream. Equal input gives equal text.
+//! are. Out: the text of a bootstrap file, with mutual TLS also of the two files that it names. It
+//! names no route or backend; those come over the stream. Equal input gives equal text.
+
+mod ready;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,7 +32,10 @@ use crate::resource::ObjectName;
 use crate::xds::json;
 use crate::xds::wire::{ads, duration, pipe, socket_address, spoken};
 
-/// The name of the one cluster that the bootstrap has: Locum's xDS server.
+pub use ready::READY;
+pub use tls::ProxyTls;
+
+/// The name of the cluster that is Locum's xDS server.
 pub const XDS_CLUSTER: &str = "locum";
 
 /// How long a connection to the xDS server may take to come about.
@@ -45,6 +51,9 @@ const CONFIGURATION_TIMEOUT: Duration = Duration::ZERO;
 /// Client connections that one proxy holds at once; more are closed when they come.
 const MAX_DOWNSTREAM_CONNECTIONS: i64 = 50_000;
 
+/// Who may use a socket that Envoy makes.
+const OWNER_ONLY: u32 = 0o600;
+
 const DOWNSTREAM_CONNECTIONS: &str = "envoy.resource_monitors.global_downstream_max_connections";
 
 /// What one proxy's bootstrap depends on.
@@ -56,7 +65,11 @@ pub struct Bootstrap {
     pub gateway: ObjectName,
     /// Where it finds Locum.
     pub xds: XdsAddress,
+    /// How the two know each other; nothing for plaintext.
+    pub tls: Option<ProxyTls>,
     pub admin: AdminAddress,
+    /// A port at which everybody may ask whether the proxy is ready.
+    pub ready_port: Option<u16>,
 }
 
 /// Where a proxy finds Locum's xDS server.
@@ -97,7 +110,8 @@ impl Bootstrap {
                 ..core::Node::default()
             }),
             static_resources: Some(pb::bootstrap::StaticResources {
-                clusters: vec![self.xds_cluster()],
+                clusters: self.clusters(),
+                listeners: self.ready_port.map(ready::listener).into_iter().collect(),
                 ..Default::default()
             }),
             dynamic_resources: Some(pb::bootstrap::DynamicResources {
@@ -125,7 +139,7 @@ impl Bootstrap {
             layered_runtime: Some(runtime()),
             overload_manager: Some(overload_manager()),
             admin: Some(pb::Admin {
-                address: Some(self.admin_address()),
+                address: Some(self.admin_address(OWNER_ONLY)),
                 ..pb::Admin::default()
             }),
             ..pb::Bootstrap::default()
@@ -140,36 +154,52 @@ impl Bootstrap {
             }
             XdsAddress::Unix(path) => (DiscoveryType::Static, pipe(&path.to_string_lossy(), 0)),
         };
-        let endpoint = LbEndpoint {
-            host_identifier: Some(HostIdentifier::Endpoint(Endpoint {
-                address: Some(address),
-                ..Endpoint::default()
-            })),
-            ..LbEndpoint::default()
-        };
         Cluster {
-            name: XDS_CLUSTER.into(),
             cluster_discovery_type: Some(ClusterDiscoveryType::Type(discovery.into())),
-            connect_timeout: Some(duration(CONNECT_TIMEOUT)),
-            load_assignment: Some(ClusterLoadAssignment {
-                cluster_name: XDS_CLUSTER.into(),
-                endpoints: vec![LocalityLbEndpoints {
-                    lb_endpoints: vec![endpoint],
-                    ..LocalityLbEndpoints::default()
-                }],
-                ..ClusterLoadAssignment::default()
-            }),
             typed_extension_protocol_options: spoken(http2_with_pings(), None),
-            ..Cluster::default()
+            transport_socket: self.tls.as_ref().map(ProxyTls::socket),
+            ..static_cluster(XDS_CLUSTER, address)
         }
     }
 
-    fn admin_address(&self) -> core::Address {
-        const OWNER_ONLY: u32 = 0o600;
+    fn clusters(&self) -> Vec<Cluster> {
+        let admin = || ready::cluster(self.admin_address(0));
+        [self.xds_cluster()]
+            .into_iter()
+            .chain(self.ready_port.map(|_| admin()))
+            .collect()
+    }
+
+    /// `mode` is for a socket that Envoy makes.
+    fn admin_address(&self, mode: u32) -> core::Address {
         match &self.admin {
             AdminAddress::Ip(address) => ip_address(*address),
-            AdminAddress::Unix(path) => pipe(&path.to_string_lossy(), OWNER_ONLY),
+            AdminAddress::Unix(path) => pipe(&path.to_string_lossy(), mode),
         }
+    }
+}
+
+/// A cluster of one address.
+fn static_cluster(name: &str, address: core::Address) -> Cluster {
+    let endpoint = LbEndpoint {
+        host_identifier: Some(HostIdentifier::Endpoint(Endpoint {
+            address: Some(address),
+            ..Endpoint::default()
+        })),
+        ..LbEndpoint::default()
+    };
+    Cluster {
+        name: name.into(),
+        connect_timeout: Some(duration(CONNECT_TIMEOUT)),
+        load_assignment: Some(ClusterLoadAssignment {
+            cluster_name: name.into(),
+            endpoints: vec![LocalityLbEndpoints {
+                lb_endpoints: vec![endpoint],
+                ..LocalityLbEndpoints::default()
+            }],
+            ..ClusterLoadAssignment::default()
+        }),
+        ..Cluster::default()
     }
 }
 

@@ -17,6 +17,7 @@ mod problems;
 mod report;
 mod run;
 mod serve;
+mod shutdown;
 mod signals;
 mod translate;
 
@@ -61,6 +62,7 @@ enum Command {
     Translate(translate::Options),
     Bootstrap(bootstrap::Options),
     Crds(crds::Options),
+    Shutdown(shutdown::Options),
     Completions(completions::Options),
 }
 
@@ -108,6 +110,7 @@ impl Cli {
             Command::Translate(options) => options.run(),
             Command::Bootstrap(options) => options.run(),
             Command::Crds(options) => options.run(),
+            Command::Shutdown(options) => runtime()?.block_on(options.run()),
             Command::Completions(options) => options.run(&mut Cli::command()),
         }
     }

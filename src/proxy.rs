@@ -1,4 +1,5 @@
-//! The Envoys that `locum run` has under it: found, started, adopted, watched, drained.
+//! The Envoys that `locum run` has under it: found, started, adopted, watched, drained. And how an
+//! Envoy that somebody else ends is brought to where it can be.
 //!
 //! In: the pipeline's state (which Gateways there are, on which ports) and orders. Out: processes,
 //! and for each Gateway a [`Proxy`] that says how its Envoy is. What an Envoy serves is none of
@@ -12,6 +13,7 @@ mod fleet;
 mod log;
 mod process;
 mod record;
+mod shutdown;
 mod state_dir;
 mod supervisor;
 
@@ -21,8 +23,10 @@ use serde::Serialize;
 
 use crate::resource::ObjectName;
 
+pub use admin_client::{Activity, AdminError};
 pub use binary::{Binary, BinaryError};
 pub use fleet::{Fleet, Plan};
+pub use shutdown::{Bounds, ShutdownError, Step, shutdown};
 pub use state_dir::{Addresses, StateDir, StateDirError, default_path};
 
 /// What an Envoy is asked to do; each order is final against the ones before it.

@@ -5,9 +5,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use locum::bootstrap::{AdminAddress, Bootstrap, XdsAddress};
+use locum::bootstrap::{AdminAddress, Bootstrap, ProxyTls, XdsAddress};
 use locum::proxy::Binary;
 use locum::resource::ObjectName;
+use locum::trust::{Authority, Domain, PROXY_LIFE};
 
 /// What `envoy/bootstrap.yaml` says in YAML with comments.
 fn beside_serve() -> Bootstrap {
@@ -15,7 +16,9 @@ fn beside_serve() -> Bootstrap {
         node_id: "envoy".into(),
         gateway: ObjectName::new("default", "eg"),
         xds: XdsAddress::Ip("127.0.0.1:18000".parse().unwrap()),
+        tls: None,
         admin: AdminAddress::Ip("127.0.0.1:19000".parse().unwrap()),
+        ready_port: None,
     }
 }
 
@@ -99,5 +102,42 @@ async fn envoy_takes_every_form_of_address() {
         let yaml = folder.path().join(format!("{index}.yaml"));
         std::fs::write(&yaml, bootstrap.yaml()).unwrap();
         assert_valid(&yaml).await;
+    }
+}
+
+#[tokio::test]
+async fn envoy_takes_mutual_tls_and_a_port_to_ask_for_readiness() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = time::OffsetDateTime::now_utc();
+    let authority = Authority::make(now).unwrap();
+    let gateway = ObjectName::new("default", "eg");
+    let issued = authority.proxy(&Domain::default(), &gateway, PROXY_LIFE, now);
+    let issued = issued.unwrap();
+    std::fs::create_dir(folder.path().join("tls")).unwrap();
+    for (name, text) in issued.files() {
+        std::fs::write(folder.path().join("tls").join(name), text).unwrap();
+    }
+    let names = [
+        "locum.locum-system",
+        "127.0.0.1",
+        "spiffe://cluster.local/ns/a/sa/locum",
+    ];
+    for (index, server) in names.into_iter().enumerate() {
+        let tls = ProxyTls {
+            credentials: folder.path().join("tls"),
+            secrets: folder.path().to_owned(),
+            server: server.into(),
+        };
+        for (name, secret) in tls.secrets() {
+            std::fs::write(folder.path().join(name), secret.to_string()).unwrap();
+        }
+        let bootstrap = Bootstrap {
+            tls: Some(tls),
+            ready_port: Some(19003),
+            ..beside_serve()
+        };
+        let file = folder.path().join(format!("{index}.yaml"));
+        std::fs::write(&file, bootstrap.yaml()).unwrap();
+        assert_valid(&file).await;
     }
 }

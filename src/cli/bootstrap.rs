@@ -1,15 +1,17 @@
 //! `locum bootstrap`: the configuration to start an Envoy with that shall serve a Gateway.
 
+use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use clap::Args;
+use anyhow::Context as _;
+use clap::{Args, value_parser};
 
-use super::options::{GatewayName, Misuse};
-use super::output::{Format, write_document};
-use crate::bootstrap::{AdminAddress, Bootstrap, XdsAddress};
+use super::options::{AdminTarget, GatewayName, Misuse};
+use super::output::{Format, in_form, write_document};
+use crate::bootstrap::{Bootstrap, ProxyTls, XdsAddress};
 
 /// Where Linux says what the machine, or the container, is called.
 const HOST_NAME: &str = "/proc/sys/kernel/hostname";
@@ -20,7 +22,13 @@ const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   locum bootstrap --gateway default/eg > envoy.yaml && envoy -c envoy.yaml
-  locum bootstrap --gateway default/eg --xds-address locum.locum-system:18000")]
+  locum bootstrap --gateway default/eg --xds-address locum.locum-system:18000
+  locum bootstrap --gateway default/eg --xds-address locum.locum-system:18000 --tls /etc/envoy/tls -d /run/envoy
+                                          with mutual TLS; then envoy -c /run/envoy/envoy.yaml
+
+With --tls two further files stand beside the bootstrap, by which Envoy takes over certificates that
+are renewed while it runs; so -d is needed. In a Pod all of it can be done by an init container, with
+the folder of -d shared; the Envoy's own name is then the Pod's.")]
 pub(super) struct Options {
     /// The Gateway that the Envoy serves
     #[arg(short, long, env = "LOCUM_GATEWAY", value_name = "NAMESPACE/NAME")]
@@ -45,7 +53,34 @@ pub(super) struct Options {
         default_value = "127.0.0.1:19000"
     )]
     envoy_admin_address: AdminTarget,
-    /// The form of what is printed
+    /// Know each other by mutual TLS: the folder, as the Envoy sees it, with its tls.crt and
+    /// tls.key, and Locum's ca.crt
+    #[arg(long, env = "LOCUM_TLS", value_name = "DIR", requires = "directory")]
+    tls: Option<PathBuf>,
+    /// What Locum's certificate has to say: a DNS name, an address or a URI [default: the host of
+    /// --xds-address]
+    #[arg(
+        long,
+        env = "LOCUM_TLS_SERVER_NAME",
+        value_name = "NAME",
+        requires = "tls"
+    )]
+    tls_server_name: Option<String>,
+    /// A port where GET /ready says whether the Envoy is ready, for everybody and nothing else
+    #[arg(long, env = "LOCUM_READY_PORT", value_name = "PORT", value_parser = value_parser!(u16).range(1..))]
+    ready_port: Option<u16>,
+    /// Write envoy.yaml, and what belongs to it, into this folder instead of printing
+    #[arg(short, long, env = "LOCUM_DIRECTORY", value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// Where the Envoy finds the folder of --directory, if somewhere else
+    #[arg(
+        long,
+        env = "LOCUM_DIRECTORY_IN_ENVOY",
+        value_name = "DIR",
+        requires = "directory"
+    )]
+    directory_in_envoy: Option<PathBuf>,
+    /// The form of what is printed or written
     #[arg(
         short,
         long,
@@ -59,13 +94,11 @@ pub(super) struct Options {
 #[derive(Clone, Debug)]
 struct XdsTarget(XdsAddress);
 
-#[derive(Clone, Debug)]
-struct AdminTarget(AdminAddress);
-
 impl Options {
-    /// Prints the bootstrap.
+    /// Prints the bootstrap, or writes it with its files.
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let bootstrap = Bootstrap {
+            tls: self.tls()?,
             node_id: match self.node_id {
                 Some(id) if !id.is_empty() => id,
                 Some(_) => return Err(Misuse::new("--node-id is empty".into()).into()),
@@ -74,10 +107,57 @@ impl Options {
             gateway: self.gateway.0,
             xds: self.xds_address.0,
             admin: self.envoy_admin_address.0,
+            ready_port: self.ready_port,
         };
-        write_document(&bootstrap.json(), self.output)?;
+        match &self.directory {
+            Some(directory) => write(&bootstrap, directory, self.output)?,
+            None => write_document(&bootstrap.json(), self.output)?,
+        }
         Ok(ExitCode::SUCCESS)
     }
+
+    /// What the options say of mutual TLS.
+    fn tls(&self) -> anyhow::Result<Option<ProxyTls>> {
+        let (Some(tls), Some(directory)) = (&self.tls, &self.directory) else {
+            return Ok(None);
+        };
+        let server = match (&self.tls_server_name, &self.xds_address.0) {
+            (Some(name), _) if !name.is_empty() => name.clone(),
+            (_, XdsAddress::Name(name, _)) => name.clone(),
+            (_, XdsAddress::Ip(address)) => address.ip().to_string(),
+            (_, XdsAddress::Unix(_)) => {
+                let message = "--tls needs an --xds-address over TCP, or --tls-server-name";
+                return Err(Misuse::new(message.into()).into());
+            }
+        };
+        let secrets = self.directory_in_envoy.as_ref().unwrap_or(directory);
+        Ok(Some(ProxyTls {
+            credentials: std::path::absolute(tls)?,
+            secrets: std::path::absolute(secrets)?,
+            server,
+        }))
+    }
+}
+
+/// Writes the bootstrap and the files that it names.
+fn write(bootstrap: &Bootstrap, directory: &Path, format: Format) -> anyhow::Result<()> {
+    let place = |name: &str| {
+        let path = directory.join(name);
+        let failed = format!("{} cannot be written", path.display());
+        (path, failed)
+    };
+    fs::create_dir_all(directory).with_context(|| place("").1)?;
+    let secrets = bootstrap.tls.iter().flat_map(ProxyTls::secrets);
+    for (name, secret) in secrets {
+        let (path, failed) = place(name);
+        fs::write(path, in_form(&secret, Format::Json)?).context(failed)?;
+    }
+    let (path, failed) = place(match format {
+        Format::Yaml => "envoy.yaml",
+        Format::Json => "envoy.json",
+    });
+    fs::write(path, in_form(&bootstrap.json(), format)?).context(failed)?;
+    Ok(())
 }
 
 fn host_name() -> Result<String, Misuse> {
@@ -107,20 +187,6 @@ impl FromStr for XdsTarget {
             }
             _ => Err("expected HOST:PORT, such as 127.0.0.1:18000, or unix:PATH".into()),
         }
-    }
-}
-
-impl FromStr for AdminTarget {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return Ok(Self(AdminAddress::Unix(PathBuf::from(path))));
-        }
-        let address = text.parse::<SocketAddr>();
-        address
-            .map(|address| Self(AdminAddress::Ip(address)))
-            .map_err(|_| "expected ADDRESS:PORT, such as 127.0.0.1:19000, or unix:PATH".into())
     }
 }
 

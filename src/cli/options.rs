@@ -9,6 +9,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use jiff::SignedDuration;
 
+use crate::bootstrap::AdminAddress;
 use crate::resource::{ObjectName, names};
 use crate::source::Update;
 use crate::source::files::Files;
@@ -215,6 +216,24 @@ impl FromStr for GatewayName {
             return Err(format!("the name {flaw}"));
         }
         Ok(Self(ObjectName::new(namespace, name)))
+    }
+}
+
+/// Where an Envoy's admin interface is.
+#[derive(Clone, Debug)]
+pub(super) struct AdminTarget(pub(super) AdminAddress);
+
+impl FromStr for AdminTarget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Ok(Self(AdminAddress::Unix(PathBuf::from(path))));
+        }
+        let address = text.parse::<SocketAddr>();
+        address
+            .map(|address| Self(AdminAddress::Ip(address)))
+            .map_err(|_| "expected ADDRESS:PORT, such as 127.0.0.1:19000, or unix:PATH".into())
     }
 }
 

@@ -15,12 +15,18 @@ pub(super) enum Format {
 
 /// Writes a document to standard output.
 pub(super) fn write_document(document: &Value, format: Format) -> anyhow::Result<()> {
-    let text = match format {
+    io::stdout()
+        .lock()
+        .write_all(in_form(document, format)?.as_bytes())?;
+    Ok(())
+}
+
+/// The text of a document.
+pub(super) fn in_form(document: &Value, format: Format) -> anyhow::Result<String> {
+    Ok(match format {
         Format::Yaml => serde_saphyr::to_string(document)?,
         Format::Json => serde_json::to_string_pretty(document)? + "\n",
-    };
-    io::stdout().lock().write_all(text.as_bytes())?;
-    Ok(())
+    })
 }
 
 /// Writes objects to standard output: a document for each in YAML, in JSON a `List` if they are

@@ -1,6 +1,5 @@
-//! An Envoy's admin interface, over its Unix socket. Each question has a bound.
+//! An Envoy's admin interface, over TCP or its Unix socket. Each question has a bound.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
@@ -8,18 +7,24 @@ use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
+
+use crate::bootstrap::{AdminAddress, READY};
 
 /// How long one answer may take; Envoy's main thread may be busy with a large configuration.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest answer that is read, in bytes.
 const ANSWER_LIMIT: usize = 1 << 20;
 
+/// The prefix of the admin interface's own statistics.
+const ADMIN: &str = "admin";
+
 /// Why an Envoy gave no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AdminError {
-    #[error("its admin socket: {0}")]
+pub enum AdminError {
+    #[error("its admin interface cannot be reached: {0}")]
     Socket(#[from] std::io::Error),
     #[error("its admin interface: {0}")]
     Protocol(#[from] hyper::Error),
@@ -44,23 +49,21 @@ pub(super) enum Readiness {
 
 /// What is under way at an Envoy's listeners.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Activity {
-    pub(super) connections: u64,
-    pub(super) requests: u64,
+pub struct Activity {
+    pub connections: u64,
+    pub requests: u64,
 }
 
 /// Asks one Envoy.
 #[derive(Clone, Debug)]
 pub(super) struct AdminClient {
-    socket: PathBuf,
+    address: AdminAddress,
 }
 
 impl AdminClient {
-    /// A client for the Envoy that listens at `socket`.
-    pub(super) fn new(socket: &Path) -> Self {
-        Self {
-            socket: socket.to_owned(),
-        }
+    /// A client for the Envoy whose admin interface is there.
+    pub(super) fn new(address: AdminAddress) -> Self {
+        Self { address }
     }
 
     /// How far it is.
@@ -123,38 +126,52 @@ impl AdminClient {
         method: Method,
         path: &str,
     ) -> Result<(StatusCode, String), AdminError> {
-        let stream = UnixStream::connect(&self.socket).await?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(http::header::HOST, "envoy")
-            .header(http::header::CONNECTION, "close")
-            .body(Empty::<Bytes>::new())
-            .expect("the paths of this file are URIs");
-        let exchange = async {
-            let answer = sender.send_request(request).await?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), ANSWER_LIMIT)
-                .collect()
-                .await;
-            let bytes = body.map_err(AdminError::Body)?.to_bytes();
-            Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
-        };
-        tokio::pin!(exchange);
-        let mut connection = std::pin::pin!(connection);
-        tokio::select! {
-            answer = &mut exchange => answer,
-            closed = &mut connection => {
-                // The end of the connection may be seen before the answer that it carried.
-                closed?;
-                exchange.await
+        match &self.address {
+            AdminAddress::Ip(address) => {
+                exchange_over(TcpStream::connect(address).await?, method, path).await
+            }
+            AdminAddress::Unix(socket) => {
+                exchange_over(UnixStream::connect(socket).await?, method, path).await
             }
         }
     }
 }
 
-/// Adds up `http.<listener>.downstream_cx_active: 3`; Envoy's admin interface is not meant.
+async fn exchange_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    method: Method,
+    path: &str,
+) -> Result<(StatusCode, String), AdminError> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(http::header::HOST, "envoy")
+        .header(http::header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .expect("the paths of this file are URIs");
+    let exchange = async {
+        let answer = sender.send_request(request).await?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), ANSWER_LIMIT)
+            .collect()
+            .await;
+        let bytes = body.map_err(AdminError::Body)?.to_bytes();
+        Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
+    };
+    tokio::pin!(exchange);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        answer = &mut exchange => answer,
+        closed = &mut connection => {
+            // The end of the connection may be seen before the answer that it carried.
+            closed?;
+            exchange.await
+        }
+    }
+}
+
+/// Adds up `http.<listener>.downstream_cx_active: 3`; who asks Envoy how it is is not meant.
 fn activity(stats: &str) -> Activity {
     let mut activity = Activity::default();
     for line in stats.lines() {
@@ -162,7 +179,8 @@ fn activity(stats: &str) -> Activity {
             continue;
         };
         let value: u64 = value.trim().parse().unwrap_or_default();
-        if name.starts_with("http.admin.") {
+        let listener = name.split('.').nth(1).unwrap_or_default();
+        if [ADMIN, READY].contains(&listener) {
             continue;
         }
         if name.ends_with(".downstream_cx_active") {
@@ -181,6 +199,7 @@ mod tests {
     #[test]
     fn only_the_listeners_activity_counts() {
         let stats = "http.admin.downstream_cx_active: 1\nhttp.admin.downstream_rq_active: 1\n\
+                     http.ready.downstream_cx_active: 1\n\
                      http.80.downstream_cx_active: 3\nhttp.80.downstream_rq_active: 2\n\
                      http.81.downstream_cx_active: 4\nhttp.81.downstream_rq_active: 0\n";
         let expected = Activity {

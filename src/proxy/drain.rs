@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::Order;
-use super::admin_client::{Activity, AdminClient};
+use super::admin_client::{Activity, AdminClient, AdminError};
 use super::process::Process;
 
 /// How often an Envoy that drains is asked what is under way.
@@ -64,22 +64,35 @@ async fn drained(admin: &AdminClient, bound: Duration) {
         }
     }
     let mut quiet_since = None;
-    while Instant::now() < deadline {
-        match admin.activity().await {
-            Ok(Activity { connections: 0, .. }) => return,
-            Ok(Activity { requests: 0, .. }) => {
-                let since = *quiet_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= IDLE_GRACE {
-                    return;
-                }
-            }
-            Ok(_) => quiet_since = None,
-            Err(error) => {
-                tracing::warn!(%error, "Envoy does not say what is under way");
-                return;
-            }
+    let quiet = |activity: Activity| match activity {
+        Activity { connections: 0, .. } => true,
+        Activity { requests: 0, .. } => {
+            quiet_since.get_or_insert_with(Instant::now).elapsed() >= IDLE_GRACE
+        }
+        _ => {
+            quiet_since = None;
+            false
+        }
+    };
+    match remains(admin, deadline, quiet).await {
+        Ok(Activity { requests: 0, .. }) => {}
+        Ok(_) => tracing::warn!("requests are still under way at the end of --drain-timeout"),
+        Err(error) => tracing::warn!(%error, "Envoy does not say what is under way"),
+    }
+}
+
+/// Asks what is under way until it is little enough, at the longest until `deadline`, and returns
+/// what it was at last.
+pub(super) async fn remains(
+    admin: &AdminClient,
+    deadline: Instant,
+    mut enough: impl FnMut(Activity) -> bool,
+) -> Result<Activity, AdminError> {
+    loop {
+        let activity = admin.activity().await?;
+        if enough(activity) || Instant::now() >= deadline {
+            return Ok(activity);
         }
         sleep(POLL).await;
     }
-    tracing::warn!("requests are still under way at the end of --drain-timeout");
 }

@@ -307,7 +307,9 @@ impl Plan {
             node_id: format!("run/{gateway}"),
             gateway: gateway.clone(),
             xds: XdsAddress::Ip(self.xds),
+            tls: None,
             admin: AdminAddress::Unix(place.admin_socket.clone()),
+            ready_port: None,
         };
         format!("{:#}\n", bootstrap.json())
     }

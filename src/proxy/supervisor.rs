@@ -23,6 +23,7 @@ use super::process::Process;
 use super::record::{LaunchRecord, Record};
 use super::state_dir::{Place, StateDirError, write_whole};
 use super::{Order, Phase, Proxies, Proxy};
+use crate::bootstrap::AdminAddress;
 use crate::resource::ObjectName;
 
 /// The pause before an Envoy that died is started again; doubled each time.
@@ -100,7 +101,7 @@ impl Supervisor {
         proxies: Arc<watch::Sender<Proxies>>,
     ) -> Self {
         Self {
-            admin: AdminClient::new(&launch.place.admin_socket),
+            admin: AdminClient::new(AdminAddress::Unix(launch.place.admin_socket.clone())),
             tail: LogTail::new(&launch.gateway, &launch.place),
             launch,
             orders,
@@ -295,7 +296,7 @@ impl Launch {
 
 /// Ends the Envoy of a Gateway that is there no more and removes its folder.
 pub(super) async fn clear(place: Place, bound: Duration, mut orders: watch::Receiver<Order>) {
-    let admin = AdminClient::new(&place.admin_socket);
+    let admin = AdminClient::new(AdminAddress::Unix(place.admin_socket.clone()));
     if let Some(process) = Record::read(&place).as_ref().and_then(left_behind) {
         drain::drain_and_end(process, &admin, bound, &mut orders).await;
     }

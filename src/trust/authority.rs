@@ -54,6 +54,17 @@ pub struct Issued {
     pub trust: String,
 }
 
+impl Issued {
+    /// What goes into the files, or the parts of a Secret, of these names.
+    pub fn files(&self) -> [(&'static str, &str); 3] {
+        [
+            (TRUST, &self.trust),
+            (KEY, self.key.reveal()),
+            (CERTIFICATE, &self.certificate),
+        ]
+    }
+}
+
 /// What a server is called.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerNames {

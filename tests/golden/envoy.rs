@@ -69,7 +69,9 @@ impl Envoy {
             node_id: "golden".into(),
             gateway: ObjectName::new("golden", "envoy"),
             xds: XdsAddress::Unix(xds),
+            tls: None,
             admin: AdminAddress::Unix(folder.path().join("admin")),
+            ready_port: None,
         };
         let file = folder.path().join("bootstrap.yaml");
         std::fs::write(&file, bootstrap.yaml()).unwrap();
