@@ -1,7 +1,8 @@
 # What is done with this project. Each target fetches what it needs into .tools, which git ignores.
 #
 # Needed beforehand: Rust (rustup takes the version of rust-toolchain.toml), Python 3 with pip, make; for the failover
-# tests also ip (iproute2), unshare and nsenter (util-linux), and root or unprivileged user namespaces.
+# tests also ip (iproute2), unshare and nsenter (util-linux), and root or unprivileged user namespaces; for the cluster
+# root, Go 1.26 and the packages that `make cluster` names.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -20,7 +21,7 @@ export LOCUM_ENVOY
 
 .PHONY: help
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: envoy
 envoy: $(LOCUM_ENVOY) ## Fetch Envoy, by version and hash
@@ -57,6 +58,27 @@ namespaces:
 .PHONY: test
 test: envoy namespaces ## Run every test once
 	cargo test --locked --workspace --no-fail-fast
+
+.PHONY: cluster
+cluster: ## Start a Kubernetes of one node in a network of its own (first time: builds it, about half an hour)
+	@tests/cluster/up.sh
+
+.PHONY: cluster-down
+cluster-down: ## Take the cluster away
+	@tests/cluster/down.sh
+
+.PHONY: cluster-shell
+cluster-shell: ## Open a shell with kubectl in the cluster's network
+	@tests/cluster/shell.sh
+
+# With LOCUM_TEST_CLUSTER=1 the cluster of KUBECONFIG is used, whose images are its owner's affair.
+.PHONY: cluster-images
+cluster-images: build envoy cluster
+	@tests/cluster/test-images.sh target/debug/locum "$(LOCUM_ENVOY)" target/debug/locum-echo
+
+.PHONY: test-cluster
+test-cluster: $(if $(filter 1,$(LOCUM_TEST_CLUSTER)),,cluster-images) ## Run the tests on the cluster (ARGS: which)
+	cargo test --locked --test kubernetes -- $(ARGS)
 
 .PHONY: soak
 soak: envoy namespaces ## Run the failover tests three times

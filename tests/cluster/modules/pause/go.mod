@@ -1,0 +1,3 @@
+module locum.test/pause
+
+go 1.26.0

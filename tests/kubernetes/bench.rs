@@ -1,0 +1,243 @@
+//! What a case works with: a namespace of its own in the cluster, what it applies there, what it
+//! waits for, a load.
+//!
+//! Waiting has a bound and asks the API server itself; what users would type goes through kubectl.
+//! The namespace goes with the bench.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use locum_demo::ask;
+use locum_demo::load::{Bound, Load, Pace, Request};
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+use crate::kubectl::{kubectl, kubectl_with};
+
+/// Requests a second of every open loop.
+pub(crate) const RATE: u32 = 200;
+/// Kept connections that carry them.
+const CONNECTIONS: usize = 16;
+/// The longest that a case's load runs.
+const LOAD_LIMIT: Duration = Duration::from_secs(300);
+/// How long what the cluster does by itself may take: Pods started, addresses given, namespaces
+/// cleared. The machine's two cores may be busy with other things.
+pub(crate) const SETTLE_LIMIT: Duration = Duration::from_secs(90);
+/// Between two looks at what is waited for.
+const PAUSE: Duration = Duration::from_millis(50);
+/// The longest name of a namespace (RFC 1123 label).
+const NAME_LIMIT: usize = 63;
+
+/// The world of one case.
+pub(crate) struct Bench {
+    cluster: Cluster,
+    api: kube::Client,
+    namespace: String,
+}
+
+impl Bench {
+    /// A bench in an empty namespace named after the case.
+    pub(crate) async fn new(cluster: Cluster, case: &str) -> anyhow::Result<Self> {
+        // Two crates bring a provider each; whoever is first settles it.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let config = kube::Config::infer()
+            .await
+            .context("no way to the cluster")?;
+        let mut namespace = format!("test-{}", case.replace('_', "-"));
+        namespace.truncate(NAME_LIMIT);
+        let bench = Self {
+            cluster,
+            api: kube::Client::try_from(config)?,
+            namespace: namespace.trim_end_matches('-').to_owned(),
+        };
+        // A run that was killed has left it.
+        bench.clear().await?;
+        bench.empty().await?;
+        kubectl(&["create", "namespace", &bench.namespace]).await?;
+        let account = bench.path("api/v1", "serviceaccounts/default");
+        bench
+            .until("the namespace has its ServiceAccount", async || {
+                Ok(bench.read(&account).await?.is_some())
+            })
+            .await?;
+        Ok(bench)
+    }
+
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Deletes the namespace, without waiting until it has gone; `LOCUM_TEST_KEEP=1` keeps it to be
+    /// looked at.
+    pub(crate) async fn clear(&self) -> anyhow::Result<()> {
+        if std::env::var("LOCUM_TEST_KEEP").is_ok_and(|value| value == "1") {
+            return Ok(());
+        }
+        let name = &self.namespace;
+        let options = ["--ignore-not-found", "--wait=false"];
+        kubectl(&[&["delete", "namespace", name], &options[..]].concat()).await?;
+        Ok(())
+    }
+
+    /// Waits until nothing is left of a namespace of this name.
+    async fn empty(&self) -> anyhow::Result<()> {
+        let path = format!("/api/v1/namespaces/{}", self.namespace);
+        self.until("what an earlier run left has gone", async || {
+            Ok(self.read(&path).await?.is_none())
+        })
+        .await
+    }
+
+    /// Runs kubectl in the namespace.
+    pub(crate) async fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        kubectl(&[&["-n", &self.namespace], arguments].concat()).await
+    }
+
+    /// Applies manifests in the namespace.
+    pub(crate) async fn apply(&self, manifests: &str) -> anyhow::Result<()> {
+        let arguments = ["-n", &self.namespace, "apply", "-f", "-"];
+        kubectl_with(&arguments, manifests).await?;
+        Ok(())
+    }
+
+    /// The path of an object of the namespace: `path("apis/apps/v1", "deployments/echo")`.
+    pub(crate) fn path(&self, api: &str, object: &str) -> String {
+        format!("/{api}/namespaces/{}/{object}", self.namespace)
+    }
+
+    /// What the API server has at a path; none if nothing.
+    pub(crate) async fn read(&self, path: &str) -> anyhow::Result<Option<Value>> {
+        let request = http::Request::get(path).body(Vec::new())?;
+        match self.api.request::<Value>(request).await {
+            Ok(value) => Ok(Some(value)),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(error) => Err(error).with_context(|| path.to_owned()),
+        }
+    }
+
+    /// Waits until it is so, for as long as the cluster may take for what it does by itself.
+    pub(crate) async fn until(
+        &self,
+        what: &str,
+        reached: impl AsyncFn() -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        self.until_within(SETTLE_LIMIT, what, reached).await
+    }
+
+    /// Waits until it is so. An error is as good as "not yet", and is told at the end.
+    pub(crate) async fn until_within(
+        &self,
+        limit: Duration,
+        what: &str,
+        reached: impl AsyncFn() -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let looked = tokio::time::timeout_at(deadline.into(), reached()).await;
+            match looked {
+                Ok(Ok(true)) => return Ok(()),
+                Ok(Ok(false)) if Instant::now() < deadline => {}
+                Ok(Err(_)) if Instant::now() < deadline => {}
+                Ok(Ok(false)) => bail!("not in {limit:?}: {what}"),
+                Ok(Err(error)) => return Err(error.context(format!("not in {limit:?}: {what}"))),
+                Err(_) => bail!("not in {limit:?}, and no answer: {what}"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Waits until a Deployment of the namespace has rolled out.
+    pub(crate) async fn rolled_out(&self, deployment: &str) -> anyhow::Result<()> {
+        let name = format!("deployment/{deployment}");
+        let limit = format!("--timeout={}s", SETTLE_LIMIT.as_secs());
+        self.kubectl(&["rollout", "status", &name, &limit]).await?;
+        Ok(())
+    }
+
+    /// The address inside the cluster of a Service of the namespace.
+    pub(crate) async fn cluster_address(&self, service: &str) -> anyhow::Result<IpAddr> {
+        let path = self.path("api/v1", &format!("services/{service}"));
+        let service = self.read(&path).await?.context("no such Service")?;
+        let address = service["spec"]["clusterIP"].as_str();
+        Ok(address.context("no address inside the cluster")?.parse()?)
+    }
+
+    /// The address outside of the cluster of a Service of the namespace, once it has one.
+    pub(crate) async fn outer_address(&self, service: &str) -> anyhow::Result<IpAddr> {
+        self.until("the Service has an address", async || {
+            Ok(self.given_address(service).await?.is_some())
+        })
+        .await?;
+        let address = self.given_address(service).await?;
+        address.context("the address was taken away again")
+    }
+
+    async fn given_address(&self, service: &str) -> anyhow::Result<Option<IpAddr>> {
+        let path = self.path("api/v1", &format!("services/{service}"));
+        let service = self.read(&path).await?.context("no such Service")?;
+        let address = &service["status"]["loadBalancer"]["ingress"][0]["ip"];
+        Ok(address.as_str().map(str::parse).transpose()?)
+    }
+
+    /// Waits until a request is answered 200 by a Pod of this Deployment.
+    pub(crate) async fn until_served_by(
+        &self,
+        deployment: &str,
+        address: SocketAddr,
+        host: &str,
+        path: &str,
+    ) -> anyhow::Result<()> {
+        let last = std::cell::RefCell::new(String::new());
+        let what = format!("served by {deployment}");
+        let waited = self.until(&what, async || {
+            let answer = ask::get(address, host, path).await;
+            *last.borrow_mut() = format!("{answer:?}");
+            let pod = answer?.pod();
+            Ok(pod.is_some_and(|pod| is_of(&pod, deployment)))
+        });
+        let waited = waited.await;
+        waited.with_context(|| format!("last answer of {address}: {}", last.borrow()))
+    }
+
+    /// The open loop that most cases run.
+    pub(crate) fn load(&self, request: Request) -> anyhow::Result<Load> {
+        let pace = Pace::Open {
+            rate: RATE,
+            connections: CONNECTIONS,
+        };
+        let bound = Bound {
+            requests: u64::MAX,
+            time: LOAD_LIMIT,
+        };
+        let networks = self.cluster.networks();
+        Ok(Load::start_within(networks, request, pace, bound)?)
+    }
+
+    /// Lets so many seconds' worth of requests go by.
+    pub(crate) async fn seconds(&self, load: &Load, seconds: u32) -> anyhow::Result<()> {
+        let due = load.count() + usize::try_from(seconds * RATE)?;
+        // The limit is only for a load that stands still.
+        let deadline = Instant::now() + Duration::from_secs(u64::from(seconds) + 30);
+        while load.count() < due {
+            ensure!(
+                Instant::now() < deadline,
+                "the load stands still: {} of {due}",
+                load.count()
+            );
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a Pod is one of this Deployment's: `active-5d9f8-x2k4z` of `active`.
+pub(crate) fn is_of(pod: &str, deployment: &str) -> bool {
+    let rest = pod.strip_prefix(deployment);
+    rest.and_then(|rest| rest.strip_prefix('-'))
+        .is_some_and(|rest| rest.split('-').count() == 2)
+}

@@ -1,0 +1,46 @@
+//! The cases, by their subject.
+
+mod rig;
+
+use std::pin::Pin;
+
+use crate::bench::Bench;
+
+/// A case's work; it need not be sent, each case has a runtime of its own.
+type Work<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
+
+/// A case: its name, the cluster that it needs, and what it does.
+#[derive(Clone, Copy)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) needs: Needs,
+    pub(crate) run: for<'a> fn(&'a Bench) -> Work<'a>,
+}
+
+/// What cluster a case can run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Any that has what the case's manifests ask for.
+    AnyCluster,
+    /// The project's own: it does to it what nobody does to a cluster of others.
+    OwnCluster,
+}
+
+macro_rules! cases {
+    ($($needs:ident $group:ident :: $case:ident),* $(,)?) => {
+        [$(Case {
+            name: stringify!($case),
+            needs: Needs::$needs,
+            run: |bench| Box::pin($group::$case(bench)),
+        }),*]
+    };
+}
+
+/// All cases, in the order in which they run: first that the cluster itself works.
+pub(crate) fn all() -> Vec<Case> {
+    Vec::from(cases![
+        AnyCluster rig::a_pod_answers_through_an_outer_address,
+        OwnCluster rig::a_name_leads_to_a_service_and_it_to_a_pod,
+        OwnCluster rig::the_api_server_stops_and_comes_back,
+    ])
+}
