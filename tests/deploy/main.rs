@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod crds;
+mod version;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
