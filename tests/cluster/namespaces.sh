@@ -34,6 +34,11 @@ make_cgroups() {
         [ ! -d "$root" ] || mkdir -p "$root/$CLUSTER"
     done
     mkdir -p "$CGROUP/components"
+    # v2: the kubelet wants every controller below the root. On v1 there is no such file.
+    local controllers=/sys/fs/cgroup/cgroup.controllers controller
+    [ ! -f "$controllers" ] || for controller in $(< "$controllers"); do
+        echo "+$controller" > /sys/fs/cgroup/cgroup.subtree_control || say "cgroup v2 without $controller"
+    done
 }
 
 # The kubelet sets these for the whole machine; they are put back when the cluster goes.

@@ -11,7 +11,7 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 locum=${1:?which locum?} envoy=${2:?which envoy?} echo=${3:?which locum-echo?}
 
 # The names are those that the manifests have, so that they are tested as they are shipped.
-load_image ghcr.io/locum-dev/locum:0.1.0 /usr/local/bin/locum "$locum:/usr/local/bin/locum" \
+load_image ghcr.io/locum-dev/locum:0.1.0 /locum "$locum:/locum" \
     --libraries "$locum" --user 65532
 load_image docker.io/envoyproxy/envoy:v1.40.0 /usr/local/bin/envoy "$envoy:/usr/local/bin/envoy" \
     --libraries "$envoy"
