@@ -5,6 +5,9 @@
 //! bound, a turn that failed is tried again after a pause, and a leader that cannot renew its entry
 //! stops leading by the clock, whatever its requests are doing.
 
+#[cfg(test)]
+mod tests;
+
 use std::future::Future;
 use std::time::Duration;
 
