@@ -6,6 +6,7 @@
 //! command decides anything about traffic.
 
 mod bootstrap;
+mod certs;
 mod check;
 mod completions;
 mod control_plane;
@@ -61,6 +62,7 @@ enum Command {
     Check(check::Options),
     Translate(translate::Options),
     Bootstrap(bootstrap::Options),
+    Certs(certs::Options),
     Crds(crds::Options),
     Shutdown(shutdown::Options),
     Completions(completions::Options),
@@ -109,6 +111,7 @@ impl Cli {
             Command::Check(options) => options.run(),
             Command::Translate(options) => options.run(),
             Command::Bootstrap(options) => options.run(),
+            Command::Certs(options) => runtime()?.block_on(options.run()),
             Command::Crds(options) => options.run(),
             Command::Shutdown(options) => runtime()?.block_on(options.run()),
             Command::Completions(options) => options.run(&mut Cli::command()),

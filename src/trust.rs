@@ -7,7 +7,9 @@
 
 mod authority;
 mod certificate;
+mod files;
 mod identity;
+pub mod secrets;
 mod tls;
 
 #[cfg(test)]
@@ -15,5 +17,6 @@ mod tests;
 
 pub use authority::{Authority, IssueError, Issued, PROXY_LIFE, SERVER_LIFE, ServerNames};
 pub use certificate::{CERTIFICATE, Certificate, Flaw, KEY, KeyPem, TRUST};
+pub use files::{Files, FilesError, Paths};
 pub use identity::{Domain, Identity, Peer};
 pub use tls::{Renewal, Texts, Tls, TlsError};

@@ -44,6 +44,17 @@ pub struct Texts {
     pub trust: String,
 }
 
+impl Texts {
+    /// Whether the parts are whole and fit together.
+    ///
+    /// # Errors
+    ///
+    /// Says which part is wrong, and how.
+    pub fn check(&self) -> Result<(), Flaw> {
+        Credentials::new(self).map(|_| ())
+    }
+}
+
 impl From<Issued> for Texts {
     fn from(issued: Issued) -> Self {
         Self {

@@ -1,0 +1,210 @@
+//! What is to be done next with the Secrets, as a pure function of what they hold.
+//!
+//! In: the two Secrets as they are, and the moment. Out: one step, or when to look again. What
+//! somebody else has put there is used and never changed.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use time::{Duration, OffsetDateTime};
+
+use super::{AUTHORITY, SERVER};
+use crate::trust::authority::{Authority, IssueError, Issued, ServerNames};
+use crate::trust::certificate::{CERTIFICATE, Certificate, Flaw, KEY, KeyPem, TRUST};
+use crate::trust::tls::Texts;
+
+/// The annotation of a Secret that Locum makes and renews. Without it a Secret is somebody else's.
+const RENEWED_BY: &str = "locum.dev/renewed-by";
+const LOCUM: &str = "locum";
+/// The type of a Secret that holds a certificate and its key.
+const TYPE: &str = "kubernetes.io/tls";
+/// How long to leave alone what somebody else renews.
+const FOREIGN: Duration = Duration::days(1);
+
+/// What to do next.
+pub(super) enum Step {
+    Create(Secret),
+    /// The Secret with what it was read with, so that a change meanwhile is noticed.
+    Replace(Secret),
+    /// Nothing before then, unless something changes.
+    Wait(OffsetDateTime),
+}
+
+/// Why there is no certificate for the server.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PlanError {
+    #[error("Secret {name} is of no use and is left alone, because Locum did not make it: {flaw}")]
+    Foreign { name: &'static str, flaw: Flaw },
+    #[error("Secret {AUTHORITY} is of no use: {flaw}; delete it, and Locum makes another")]
+    Authority { flaw: Flaw },
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+}
+
+/// The next step for Locum's namespace, in which these Secrets are.
+pub(super) fn next(
+    authority: Option<&Secret>,
+    server: Option<&Secret>,
+    names: &ServerNames,
+    now: OffsetDateTime,
+) -> Result<Step, PlanError> {
+    if let Some(server) = server.filter(|server| !is_ours(server)) {
+        return left_alone(server, now);
+    }
+    let Some(stored) = authority else {
+        let made = Authority::make(now)?;
+        return Ok(Step::Create(secret(AUTHORITY, authority_parts(&made))));
+    };
+    let mut authority = read_authority(stored).map_err(|flaw| match is_ours(stored) {
+        true => PlanError::Authority { flaw },
+        false => PlanError::Foreign {
+            name: AUTHORITY,
+            flaw,
+        },
+    })?;
+    if is_ours(stored) && authority.due() <= now {
+        let successor = match authority.not_after() > now {
+            true => authority.successor(now)?,
+            // What it signed has run out with it.
+            false => Authority::make(now)?,
+        };
+        return Ok(Step::Replace(with(stored, authority_parts(&successor))));
+    }
+    let Some(stored) = server else {
+        let issued = authority.server(names, now)?;
+        return Ok(Step::Create(secret(SERVER, server_parts(&issued))));
+    };
+    let until_then = authority.due();
+    match kept(stored, &mut authority, names, now) {
+        Some((issued, due)) if issued.trust == authority.trust() => {
+            Ok(Step::Wait(due.min(until_then)))
+        }
+        Some((issued, _)) => {
+            let trust = authority.trust();
+            let parts = server_parts(&Issued { trust, ..issued });
+            Ok(Step::Replace(with(stored, parts)))
+        }
+        None => {
+            let issued = authority.server(names, now)?;
+            Ok(Step::Replace(with(stored, server_parts(&issued))))
+        }
+    }
+}
+
+/// A server's certificate that somebody else put there.
+fn left_alone(server: &Secret, now: OffsetDateTime) -> Result<Step, PlanError> {
+    match texts(server).and_then(|texts| texts.check()) {
+        Ok(()) => Ok(Step::Wait(now + FOREIGN)),
+        Err(flaw) => Err(PlanError::Foreign { name: SERVER, flaw }),
+    }
+}
+
+/// What the server's Secret holds, and when that is due, unless it has to be issued anew. Whom it
+/// believes besides `authority` is believed further: proxies may be signed by them.
+fn kept(
+    stored: &Secret,
+    authority: &mut Authority,
+    names: &ServerNames,
+    now: OffsetDateTime,
+) -> Option<(Issued, OffsetDateTime)> {
+    let held = texts(stored).ok()?;
+    if let Ok(others) = Certificate::all(&held.trust, TRUST) {
+        authority.also_believe(others, now);
+    }
+    held.check().ok()?;
+    let own = Certificate::all(&held.certificate, CERTIFICATE).ok()?;
+    let due = own[0].due();
+    let issued = Issued {
+        certificate: held.certificate,
+        key: held.key,
+        trust: held.trust,
+    };
+    (due > now && names.are_in(&own[0])).then_some((issued, due))
+}
+
+/// What a server shows and believes, as a Secret of its form holds it.
+///
+/// # Errors
+///
+/// When a part is missing or no text.
+pub(super) fn texts(secret: &Secret) -> Result<Texts, Flaw> {
+    Ok(Texts {
+        certificate: part(secret, CERTIFICATE)?,
+        key: KeyPem::new(part(secret, KEY)?),
+        trust: part(secret, TRUST)?,
+    })
+}
+
+/// The authority that a Secret holds.
+///
+/// # Errors
+///
+/// When a part is missing, no text, or not what it should be.
+pub fn read_authority(secret: &Secret) -> Result<Authority, Flaw> {
+    let key = KeyPem::new(part(secret, KEY)?);
+    let trust = part(secret, TRUST).ok();
+    Authority::from_pem(&part(secret, CERTIFICATE)?, &key, trust.as_deref())
+}
+
+fn part(secret: &Secret, name: &str) -> Result<String, Flaw> {
+    let missing = || Flaw::Missing { part: name.into() };
+    let bytes = secret.data.as_ref().and_then(|data| data.get(name));
+    let text = std::str::from_utf8(&bytes.ok_or_else(missing)?.0);
+    let text = text.map_err(|_| Flaw::NoCertificate { part: name.into() })?;
+    Ok(text.to_owned())
+}
+
+fn is_ours(secret: &Secret) -> bool {
+    let annotations = secret.metadata.annotations.as_ref();
+    annotations
+        .and_then(|annotations| annotations.get(RENEWED_BY))
+        .is_some_and(|who| who == LOCUM)
+}
+
+type Parts = BTreeMap<String, ByteString>;
+
+fn authority_parts(authority: &Authority) -> Parts {
+    parts([
+        (CERTIFICATE, &authority.certificate()),
+        (KEY, authority.key().reveal()),
+        (TRUST, &authority.trust()),
+    ])
+}
+
+fn server_parts(issued: &Issued) -> Parts {
+    parts(issued.files())
+}
+
+fn parts(files: [(&str, &str); 3]) -> Parts {
+    let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
+    files
+        .map(|(name, text)| (name.to_owned(), bytes(text)))
+        .into()
+}
+
+/// A Secret that Locum renews.
+fn secret(name: &str, parts: Parts) -> Secret {
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(name.into()),
+            annotations: Some([(RENEWED_BY.to_owned(), LOCUM.to_owned())].into()),
+            labels: Some([("app.kubernetes.io/name".to_owned(), LOCUM.to_owned())].into()),
+            ..ObjectMeta::default()
+        },
+        type_: Some(TYPE.into()),
+        data: Some(parts),
+        ..Secret::default()
+    }
+}
+
+fn with(stored: &Secret, parts: Parts) -> Secret {
+    Secret {
+        data: Some(parts),
+        ..stored.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests;
