@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod crds;
+mod proxies;
 mod version;
 
 use std::path::{Path, PathBuf};
