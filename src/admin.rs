@@ -1,7 +1,8 @@
 //! The admin interface: whether Locum is well, what it counts, and what it knows, for operators.
 //!
 //! In: the pipeline's state, the connected proxies, with `run` the Envoys' state. Out: HTTP on an
-//! address that only this machine reaches. It changes nothing, and shows no secret.
+//! address that only this machine reaches, and where probes and scrapes come from elsewhere, health
+//! and metrics alone on another. It changes nothing, and shows no secret.
 
 mod debug;
 mod health;
@@ -16,6 +17,8 @@ use axum::routing::get;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+
+pub use health::Gate;
 
 use crate::pipeline;
 use crate::proxy::Proxies;
@@ -34,6 +37,8 @@ pub struct Sources {
     pub registry: Arc<Registry>,
     /// The Envoys under this Locum; nothing where it has none.
     pub proxies: Option<watch::Receiver<Proxies>>,
+    /// What else has to be there before Locum is ready.
+    pub gates: Vec<Gate>,
 }
 
 /// Every path and what is there.
@@ -63,6 +68,17 @@ const PATHS: [(&str, &str); 9] = [
         "the resources that were read; ?kind=&namespace=&name=",
     ),
 ];
+
+/// Serves what others than this machine's own may see until the listener fails: whether Locum is
+/// well, and what it counts.
+pub async fn serve_health(listener: TcpListener, sources: Sources) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics))
+        .with_state(sources);
+    axum::serve(listener, router).await
+}
 
 /// Serves the admin interface until the listener fails.
 pub async fn serve(listener: TcpListener, sources: Sources) -> std::io::Result<()> {

@@ -11,6 +11,7 @@ mod check;
 mod completions;
 mod control_plane;
 mod crds;
+mod log_changes;
 mod logging;
 mod options;
 mod output;

@@ -1,11 +1,32 @@
 //! Liveness and readiness.
 
+use std::fmt;
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::Sources;
 use crate::pipeline;
 use crate::proxy::{Phase, Proxies};
+
+/// Something without which Locum is not ready.
+#[derive(Clone)]
+pub struct Gate(Arc<dyn Fn() -> Vec<String> + Send + Sync>);
+
+impl Gate {
+    /// A gate that is open when `missing` has nothing to say; else it says what is missing, a line
+    /// each.
+    pub fn new(missing: impl Fn() -> Vec<String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(missing))
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Gate").field(&(self.0)()).finish()
+    }
+}
 
 /// 200: the process runs.
 pub(super) async fn healthz() -> &'static str {
@@ -20,7 +41,8 @@ pub(super) async fn readyz(State(sources): State<Sources>) -> (StatusCode, Strin
         .proxies
         .as_ref()
         .map(|proxies| proxies.borrow().clone());
-    let missing = missing(&state, proxies.as_ref());
+    let gates = sources.gates.iter().flat_map(|gate| (gate.0)());
+    let missing: Vec<_> = gates.chain(missing(&state, proxies.as_ref())).collect();
     if missing.is_empty() {
         (StatusCode::OK, "ok\n".into())
     } else {
@@ -52,8 +74,6 @@ fn missing(state: &pipeline::State, proxies: Option<&Proxies>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::proxy::Proxy;
     use crate::resource::ObjectName;

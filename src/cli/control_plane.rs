@@ -12,12 +12,15 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::options::{FileSource, Misuse, ServerOptions};
-use crate::admin;
+use super::options::{Misuse, ServerAddresses};
+use crate::admin::{self, Gate};
 use crate::pipeline::{self, Pipeline};
 use crate::proxy::{Addresses, Proxies};
 use crate::serving;
+use crate::source::Update;
 use crate::source::files::{Files, WatchError};
+use crate::translate;
+use crate::trust::Tls;
 use crate::xds::server::{self, Listener, Shared};
 
 /// Updates of a source that may wait to be taken in; a source that is quicker waits itself.
@@ -29,6 +32,7 @@ const WAITING_UPDATES: usize = 16;
 pub(super) struct Sockets {
     xds: TcpListener,
     admin: TcpListener,
+    health: Option<TcpListener>,
     pub(super) addresses: Addresses,
 }
 
@@ -36,10 +40,10 @@ impl Sockets {
     /// Binds what the options say. Where they leave the choice of the xDS port, `previous` is taken
     /// if it is free: Envoys that are still running ask there.
     pub(super) async fn bind(
-        options: ServerOptions,
+        options: ServerAddresses,
         previous: Option<Addresses>,
     ) -> anyhow::Result<Self> {
-        let wanted = options.xds_address;
+        let wanted = options.xds;
         let again = previous
             .map(|addresses| addresses.xds)
             .filter(|address| wanted.port() == 0 && address.ip() == wanted.ip());
@@ -50,7 +54,11 @@ impl Sockets {
             },
             None => bind(wanted, "--xds-address").await?,
         };
-        let admin = bind(options.admin_address, "--admin-address").await?;
+        let admin = bind(options.admin, "--admin-address").await?;
+        let health = match options.health {
+            Some(address) => Some(bind(address, "--health-address").await?),
+            None => None,
+        };
         let addresses = Addresses {
             xds: xds.local_addr()?,
             admin: admin.local_addr()?,
@@ -58,6 +66,7 @@ impl Sockets {
         Ok(Self {
             xds,
             admin,
+            health,
             addresses,
         })
     }
@@ -84,11 +93,16 @@ pub(super) struct ControlPlane {
 #[derive(Debug)]
 pub(super) struct Prepared {
     sockets: Sockets,
-    files: Files,
-    shared: Shared,
-    registry: Registry,
+    pub(super) shared: Shared,
+    pub(super) registry: Registry,
     pipeline: Pipeline,
     pub(super) states: watch::Receiver<Arc<pipeline::State>>,
+    /// The Envoys under this Locum, if it has any.
+    pub(super) proxies: Option<watch::Receiver<Proxies>>,
+    /// How proxies are met; in plaintext where there is nothing.
+    pub(super) tls: Option<Tls>,
+    /// What has to be there before Locum is ready, besides the first snapshot.
+    pub(super) gates: Vec<Gate>,
 }
 
 impl Prepared {
@@ -98,39 +112,37 @@ impl Prepared {
     }
 
     /// Puts the parts together.
-    pub(super) fn new(sockets: Sockets, source: FileSource) -> Self {
-        let files = Files::new(source.paths, source.namespace);
+    pub(super) fn new(sockets: Sockets, translation: translate::Options) -> Self {
         let mut registry = Registry::default();
         let shared = Shared::default();
         shared.metrics.register(&mut registry);
         let metrics = pipeline::Metrics::register(&mut registry);
-        let (pipeline, states) = Pipeline::new(source.translation, &shared, metrics);
+        let (pipeline, states) = Pipeline::new(translation, &shared, metrics);
         Self {
             sockets,
-            files,
             shared,
             registry,
             pipeline,
             states,
+            proxies: None,
+            tls: None,
+            gates: Vec::new(),
         }
     }
 
-    /// Starts reading and serving. `proxies` are the Envoys under this Locum, if it has any; `stop`
-    /// ends the xDS server.
-    pub(super) fn start(
+    /// Starts reading and serving. `source` sends what there is to read; `stop` ends the xDS
+    /// server.
+    pub(super) fn start<S>(
         self,
-        proxies: Option<watch::Receiver<Proxies>>,
+        source: impl FnOnce(mpsc::Sender<Update>) -> S,
         stop: impl Future<Output = ()> + Send + 'static,
-    ) -> ControlPlane {
+    ) -> ControlPlane
+    where
+        S: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
         let mut tasks = JoinSet::new();
         let (updates, waiting) = mpsc::channel(WAITING_UPDATES);
-        let files = self.files;
-        tasks.spawn(async move {
-            match files.watch(updates).await {
-                Err(WatchError::Load(error)) => Err(Misuse::new(error.to_string()).into()),
-                ended => ended.context("the manifests"),
-            }
-        });
+        tasks.spawn(source(updates));
         // Translation may take a while; on a thread of its own it holds up no stream.
         let pipeline = self.pipeline;
         let runtime = tokio::runtime::Handle::current();
@@ -138,7 +150,10 @@ impl Prepared {
             runtime.block_on(pipeline.run(waiting));
             Ok(())
         });
-        let listener = Listener::Tcp(self.sockets.xds);
+        let listener = match self.tls {
+            Some(tls) => Listener::Tls(self.sockets.xds, tls),
+            None => Listener::Tcp(self.sockets.xds),
+        };
         let shared = self.shared.clone();
         tasks.spawn(async move { Ok(server::serve(listener, shared, stop).await?) });
         let sources = admin::Sources {
@@ -146,8 +161,13 @@ impl Prepared {
             clients: self.shared.clients,
             serving: self.shared.serving,
             registry: Arc::new(self.registry),
-            proxies,
+            proxies: self.proxies,
+            gates: self.gates,
         };
+        if let Some(health) = self.sockets.health {
+            let served = admin::serve_health(health, sources.clone());
+            tasks.spawn(async move { served.await.context("the health interface") });
+        }
         let admin = self.sockets.admin;
         tasks.spawn(async move {
             let served = admin::serve(admin, sources).await;
@@ -160,7 +180,20 @@ impl Prepared {
     }
 }
 
+/// Files as source: sends what is in them, and what becomes of them.
+pub(super) async fn read(files: Files, updates: mpsc::Sender<Update>) -> anyhow::Result<()> {
+    match files.watch(updates).await {
+        Err(WatchError::Load(error)) => Err(Misuse::new(error.to_string()).into()),
+        ended => ended.context("the manifests"),
+    }
+}
+
 impl ControlPlane {
+    /// Runs a further part, whose failure is the control plane's.
+    pub(super) fn also(&mut self, part: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+        self.tasks.spawn(part);
+    }
+
     /// Waits until a part fails. Parts that end as they should are not waited for again.
     pub(super) async fn failed(&mut self) -> anyhow::Error {
         loop {

@@ -13,13 +13,16 @@ use crate::bootstrap::AdminAddress;
 use crate::resource::{ObjectName, names};
 use crate::source::Update;
 use crate::source::files::Files;
-use crate::translate;
+use crate::translate::{self, GatewayAddresses};
 
 /// The controller name whose GatewayClasses are Locum's.
 pub(super) const CONTROLLER_NAME: &str = "locum.dev/gatewayclass-controller";
 /// Envoy Gateway's controller name; taken beside Locum's own when resources come from files.
 pub(super) const ENVOY_GATEWAY_CONTROLLER_NAME: &str =
     "gateway.envoyproxy.io/gatewayclass-controller";
+
+/// The port that Envoys ask at.
+const XDS_PORT: u16 = 18000;
 
 /// A command line that makes no sense; the command exits with status 2.
 #[derive(Debug, thiserror::Error)]
@@ -134,24 +137,43 @@ impl SourceOptions {
         if let Some(flaw) = names::LABEL.flaw(&self.namespace) {
             return Err(Misuse::new(format!("--namespace {flaw}")));
         }
+        let (paths, namespace) = (self.filenames.clone(), self.namespace.clone());
+        let own = [CONTROLLER_NAME, ENVOY_GATEWAY_CONTROLLER_NAME];
+        let translation = self.translation(&own, listen, GatewayAddresses::Listeners)?;
+        Ok(FileSource {
+            paths,
+            namespace,
+            translation: translate::Options {
+                allow_local_backends: true,
+                ..translation
+            },
+        })
+    }
+
+    /// How resources of a cluster are translated, or what is wrong with the options.
+    pub(super) fn kubernetes(self) -> Result<translate::Options, Misuse> {
+        let listen = DefaultListen::Everywhere;
+        self.translation(&[CONTROLLER_NAME], listen, GatewayAddresses::Services)
+    }
+
+    fn translation(
+        self,
+        own_controllers: &[&str],
+        listen: DefaultListen,
+        addresses: GatewayAddresses,
+    ) -> Result<translate::Options, Misuse> {
         if let Some(flaw) = names::SUBDOMAIN.flaw(&self.cluster_domain) {
             return Err(Misuse::new(format!("--cluster-domain {flaw}")));
         }
-        let controller_names = controller_names(self.controller_names)?;
-        let listen = self.listen.unwrap_or(match listen {
-            DefaultListen::Loopback => Ipv4Addr::LOCALHOST.into(),
-            DefaultListen::Everywhere => Ipv6Addr::UNSPECIFIED.into(),
-        });
-        Ok(FileSource {
-            paths: self.filenames,
-            namespace: self.namespace,
-            translation: translate::Options {
-                controller_names,
-                listen,
-                allow_local_backends: true,
-                cluster_domain: self.cluster_domain,
-                addresses: translate::GatewayAddresses::Listeners,
-            },
+        Ok(translate::Options {
+            controller_names: controller_names(own_controllers, self.controller_names)?,
+            listen: self.listen.unwrap_or(match listen {
+                DefaultListen::Loopback => Ipv4Addr::LOCALHOST.into(),
+                DefaultListen::Everywhere => Ipv6Addr::UNSPECIFIED.into(),
+            }),
+            allow_local_backends: self.allow_local_backends,
+            cluster_domain: self.cluster_domain,
+            addresses,
         })
     }
 }
@@ -161,11 +183,9 @@ fn is_stdin(path: &std::path::Path) -> bool {
     path.as_os_str() == "-"
 }
 
-fn controller_names(given: Vec<String>) -> Result<Vec<String>, Misuse> {
-    let mut known = vec![
-        CONTROLLER_NAME.to_owned(),
-        ENVOY_GATEWAY_CONTROLLER_NAME.to_owned(),
-    ];
+/// The names that count without being given, and those that were given, each once.
+fn controller_names(own: &[&str], given: Vec<String>) -> Result<Vec<String>, Misuse> {
+    let mut known: Vec<_> = own.iter().map(|name| (*name).to_owned()).collect();
     for name in given {
         if let Some(flaw) = names::DOMAIN_PATH.flaw(&name) {
             return Err(Misuse::new(format!("--controller-name {flaw}")));
@@ -181,13 +201,9 @@ fn controller_names(given: Vec<String>) -> Result<Vec<String>, Misuse> {
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct ServerOptions {
     /// Where Envoys ask for their configuration; port 0 takes a free one
-    #[arg(
-        long,
-        env = "LOCUM_XDS_ADDRESS",
-        value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:18000"
-    )]
-    pub(super) xds_address: SocketAddr,
+    /// [default: 127.0.0.1:18000, with resources of a cluster 0.0.0.0:18000]
+    #[arg(long, env = "LOCUM_XDS_ADDRESS", value_name = "ADDRESS:PORT")]
+    xds_address: Option<SocketAddr>,
     /// Where /healthz, /readyz, /metrics and /debug are; port 0 takes a free one
     #[arg(
         long,
@@ -195,7 +211,40 @@ pub(super) struct ServerOptions {
         value_name = "ADDRESS:PORT",
         default_value = "127.0.0.1:18080"
     )]
-    pub(super) admin_address: SocketAddr,
+    admin_address: SocketAddr,
+}
+
+/// Where Locum's sockets are to be bound.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ServerAddresses {
+    pub(super) xds: SocketAddr,
+    pub(super) admin: SocketAddr,
+    /// Where health and metrics are alone, if anywhere.
+    pub(super) health: Option<SocketAddr>,
+}
+
+impl ServerOptions {
+    /// The addresses of a Locum for the proxies of this machine.
+    pub(super) fn local(self) -> ServerAddresses {
+        self.addresses(Ipv4Addr::LOCALHOST)
+    }
+
+    /// The addresses of a Locum for the proxies of a cluster; health is wanted elsewhere too.
+    pub(super) fn everywhere(self, health: SocketAddr) -> ServerAddresses {
+        ServerAddresses {
+            health: Some(health),
+            ..self.addresses(Ipv4Addr::UNSPECIFIED)
+        }
+    }
+
+    fn addresses(self, xds: Ipv4Addr) -> ServerAddresses {
+        let xds = SocketAddr::from((xds, XDS_PORT));
+        ServerAddresses {
+            xds: self.xds_address.unwrap_or(xds),
+            admin: self.admin_address,
+            health: None,
+        }
+    }
 }
 
 /// A Gateway as the command line names it: `NAMESPACE/NAME`.
@@ -272,11 +321,12 @@ mod tests {
 
     #[test]
     fn files_bring_envoy_gateways_controller_name_along_once() {
-        let names = controller_names(vec![
+        let own = [CONTROLLER_NAME, ENVOY_GATEWAY_CONTROLLER_NAME];
+        let given = vec![
             ENVOY_GATEWAY_CONTROLLER_NAME.into(),
             "example.com/mine".into(),
-        ])
-        .unwrap();
+        ];
+        let names = controller_names(&own, given).unwrap();
         assert_eq!(
             names,
             [
@@ -285,6 +335,6 @@ mod tests {
                 "example.com/mine"
             ]
         );
-        assert!(controller_names(vec!["mine".into()]).is_err());
+        assert!(controller_names(&own, vec!["mine".into()]).is_err());
     }
 }

@@ -9,11 +9,12 @@ use clap::Args;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::control_plane::{Prepared, Sockets};
+use super::control_plane::{Prepared, Sockets, read};
 use super::options::{DefaultListen, ServerOptions, SourceOptions, duration};
 use super::report::Reporter;
 use super::signals::Signals;
 use crate::proxy::{self, Binary, Fleet, Order, Plan, StateDir};
+use crate::source::files::Files;
 
 /// Serve manifests with Envoys of its own, and follow every change
 ///
@@ -64,11 +65,12 @@ impl Options {
             None => proxy::default_path()?,
         };
         let state_dir = StateDir::open(&path)?;
-        let sockets = Sockets::bind(self.servers, state_dir.addresses()).await?;
+        let sockets = Sockets::bind(self.servers.local(), state_dir.addresses()).await?;
         let addresses = sockets.addresses;
         state_dir.note_addresses(&addresses)?;
         let listen = source.translation.listen;
-        let prepared = Prepared::new(sockets, source);
+        let files = Files::new(source.paths, source.namespace);
+        let mut prepared = Prepared::new(sockets, source.translation);
         let (order, ordered) = watch::channel(Order::Serve);
         let plan = Plan {
             binary: Arc::new(binary),
@@ -79,13 +81,14 @@ impl Options {
             drain_timeout: self.drain_timeout,
         };
         let (fleet, proxies) = Fleet::new(plan, prepared.states.clone(), ordered);
+        prepared.proxies = Some(proxies.clone());
         let serving = prepared.serving();
         let (stop, mut stopped) = watch::channel(false);
         let stopped = async move {
             // An error means that the sender is gone, and then it is over too.
             let _ = stopped.wait_for(|stop| *stop).await;
         };
-        let mut control_plane = prepared.start(Some(proxies.clone()), stopped);
+        let mut control_plane = prepared.start(|updates| read(files, updates), stopped);
         let reporter = Reporter::new(
             addresses,
             listen,

@@ -1,18 +1,14 @@
 //! `locum serve`: the control plane alone, for Envoys that something else runs.
 
-use std::collections::BTreeSet;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Args;
-use tokio::sync::watch;
 
-use super::control_plane::{Prepared, Sockets};
+use super::control_plane::{Prepared, Sockets, read};
+use super::log_changes::log_changes;
 use super::options::{DefaultListen, Misuse, ServerOptions, SourceOptions};
-use super::problems::counts;
 use super::signals::Signals;
-use crate::pipeline::{Located, State};
-use crate::problem::Severity;
+use crate::source::files::Files;
 
 /// Serve Envoys that run elsewhere, from files
 ///
@@ -38,7 +34,7 @@ impl Options {
         }
         let source = self.source.files(DefaultListen::Everywhere)?;
         let mut signals = Signals::new()?;
-        let sockets = Sockets::bind(self.servers, None).await?;
+        let sockets = Sockets::bind(self.servers.local(), None).await?;
         let addresses = sockets.addresses;
         tracing::info!(xds = %addresses.xds, admin = %addresses.admin, "serving");
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -46,7 +42,9 @@ impl Options {
             // An error means that the sender is gone, and then it is over too.
             let _ = stopped.await;
         };
-        let mut control_plane = Prepared::new(sockets, source).start(None, stopped);
+        let files = Files::new(source.paths, source.namespace);
+        let prepared = Prepared::new(sockets, source.translation);
+        let mut control_plane = prepared.start(|updates| read(files, updates), stopped);
         let states = control_plane.states.clone();
         tokio::select! {
             error = control_plane.failed() => return Err(error),
@@ -55,52 +53,5 @@ impl Options {
         }
         drop(stop);
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// Logs each translation and each problem that is new.
-async fn log_changes(mut states: watch::Receiver<Arc<State>>) {
-    let mut told: BTreeSet<Located> = BTreeSet::new();
-    while states.changed().await.is_ok() {
-        let state = states.borrow_and_update().clone();
-        let problems = state.located_problems();
-        let gateways = state.snapshots.len();
-        tracing::info!(
-            revision = state.revision,
-            gateways,
-            problems = counts(&problems),
-            "translated"
-        );
-        let problems: BTreeSet<Located> = problems.into_iter().collect();
-        problems.difference(&told).for_each(log);
-        told = problems;
-    }
-}
-
-fn log(problem: &Located) {
-    let json = problem.to_json();
-    let file = json.file.as_ref().map(|file| file.display().to_string());
-    let (kind, namespace, name) = (json.kind, json.namespace, json.name);
-    let (line, field, reason) = (json.line, json.field, json.reason);
-    let message = json.message;
-    // The level of an event has to be known when Locum is compiled.
-    macro_rules! log {
-        ($level:ident) => {
-            tracing::$level!(
-                file,
-                line,
-                kind,
-                namespace,
-                name,
-                field,
-                reason,
-                "{message}"
-            )
-        };
-    }
-    match problem.severity {
-        Severity::Error => log!(error),
-        Severity::Warning => log!(warn),
-        Severity::Note => log!(debug),
     }
 }

@@ -14,8 +14,9 @@ const PORT: &str = "xds";
 /// The label by which an EndpointSlice says whose it is.
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
-/// The ready replicas but for this one, by the names of their Pods (where a slice does not say
-/// them, by their addresses).
+/// The replicas but for this one, by the names of their Pods (where a slice does not say them, by
+/// their addresses). Those too that are not ready: proxies may still be connected to one that is
+/// about to end.
 pub(super) fn peers<'a>(
     slices: impl Iterator<Item = &'a EndpointSlice>,
     own: &Member,
@@ -27,7 +28,7 @@ pub(super) fn peers<'a>(
             .filter(|port| port.name.as_deref() == Some(PORT))
             .find_map(|port| u16::try_from(port.port?).ok());
         let Some(port) = port else { continue };
-        for (name, address) in slice.endpoints.iter().flatten().filter_map(ready) {
+        for (name, address) in slice.endpoints.iter().flatten().filter_map(place) {
             if name == own.name || Some(address) == own.ip {
                 continue;
             }
@@ -47,11 +48,7 @@ fn is_of_locum(slice: &EndpointSlice, namespace: &str) -> bool {
             == Some(SERVICE)
 }
 
-fn ready(endpoint: &Endpoint) -> Option<(String, IpAddr)> {
-    let conditions = endpoint.conditions.as_ref()?;
-    if conditions.ready != Some(true) {
-        return None;
-    }
+fn place(endpoint: &Endpoint) -> Option<(String, IpAddr)> {
     let address = endpoint.addresses.first()?;
     let pod = endpoint.target_ref.as_ref();
     let pod = pod.and_then(|target| target.name.clone());
@@ -92,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn peers_are_the_ready_endpoints_of_the_service_without_oneself() {
+    fn peers_are_the_endpoints_of_the_service_ready_or_not_without_oneself() {
         let ours = slice(
             "locum-system",
             "locum",
@@ -118,7 +115,10 @@ mod tests {
             slice("locum-system", "other", &others),
         ];
         let found = peers(slices.iter(), &own());
-        let expected = BTreeMap::from([("locum-b".into(), "10.0.0.2:18000".parse().unwrap())]);
+        let expected = BTreeMap::from([
+            ("locum-b".into(), "10.0.0.2:18000".parse().unwrap()),
+            ("locum-c".into(), "10.0.0.3:18000".parse().unwrap()),
+        ]);
         assert_eq!(found, expected);
     }
 
