@@ -8,6 +8,7 @@
 mod bootstrap;
 mod certs;
 mod check;
+mod cluster;
 mod completions;
 mod control_plane;
 mod crds;

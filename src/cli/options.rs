@@ -49,15 +49,9 @@ pub(super) struct SourceOptions {
         value_delimiter = ','
     )]
     filenames: Vec<PathBuf>,
-    /// The namespace of objects that name none
-    #[arg(
-        short,
-        long,
-        env = "LOCUM_NAMESPACE",
-        value_name = "NAME",
-        default_value = "default"
-    )]
-    namespace: String,
+    /// The namespace of objects in files that name none [default: default]
+    #[arg(short, long, env = "LOCUM_NAMESPACE", value_name = "NAME")]
+    namespace: Option<String>,
     /// A further controller name whose GatewayClasses are Locum's; may be repeated.
     ///
     /// Locum's own (locum.dev/gatewayclass-controller) always is, and with -f Envoy Gateway's is
@@ -134,10 +128,11 @@ impl SourceOptions {
                 "-f -: standard input can be read only once".into(),
             ));
         }
-        if let Some(flaw) = names::LABEL.flaw(&self.namespace) {
+        let namespace = self.namespace.clone().unwrap_or_else(|| "default".into());
+        if let Some(flaw) = names::LABEL.flaw(&namespace) {
             return Err(Misuse::new(format!("--namespace {flaw}")));
         }
-        let (paths, namespace) = (self.filenames.clone(), self.namespace.clone());
+        let paths = self.filenames.clone();
         let own = [CONTROLLER_NAME, ENVOY_GATEWAY_CONTROLLER_NAME];
         let translation = self.translation(&own, listen, GatewayAddresses::Listeners)?;
         Ok(FileSource {
@@ -152,6 +147,11 @@ impl SourceOptions {
 
     /// How resources of a cluster are translated, or what is wrong with the options.
     pub(super) fn kubernetes(self) -> Result<translate::Options, Misuse> {
+        if self.namespace.is_some() {
+            let message = "--namespace is for files: it fills in what they leave out; to read only \
+                           some namespaces of a cluster, give --namespaces";
+            return Err(Misuse::new(message.into()));
+        }
         let listen = DefaultListen::Everywhere;
         self.translation(&[CONTROLLER_NAME], listen, GatewayAddresses::Services)
     }

@@ -1,21 +1,35 @@
 //! `locum serve`: the control plane alone, for Envoys that something else runs.
+//!
+//! With `-f` the resources come from files, else from Kubernetes.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
 use clap::Args;
+use tokio::sync::mpsc;
 
+use super::cluster::ClusterOptions;
 use super::control_plane::{Prepared, Sockets, read};
 use super::log_changes::log_changes;
-use super::options::{DefaultListen, Misuse, ServerOptions, SourceOptions};
+use super::options::{DefaultListen, ServerAddresses, ServerOptions, SourceOptions};
 use super::signals::Signals;
+use crate::admin::Gate;
+use crate::source::Update;
 use crate::source::files::Files;
+use crate::source::kubernetes::Kubernetes;
 
-/// Serve Envoys that run elsewhere, from files
+/// The port where the kubelet and Prometheus ask.
+const HEALTH_PORT: u16 = 18081;
+
+/// Serve Envoys that run elsewhere, from Kubernetes or from files
 ///
-/// An Envoy that shall serve a Gateway calls itself NAMESPACE/NAME in its node.cluster; `locum
-/// bootstrap` prints a configuration to start one with.
+/// Without -f the resources come from the cluster that kubectl would talk to, or from the one whose
+/// Pod this runs in. An Envoy that shall serve a Gateway calls itself NAMESPACE/NAME in its
+/// node.cluster; `locum bootstrap` prints a configuration to start one with.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  locum serve
+  locum serve --namespaces shop,blog --controller-name gateway.envoyproxy.io/gatewayclass-controller
   locum serve -f manifests/
   locum serve -f manifests/ --xds-address 0.0.0.0:18000 --log-format json")]
 pub(super) struct Options {
@@ -23,35 +37,83 @@ pub(super) struct Options {
     source: SourceOptions,
     #[command(flatten)]
     servers: ServerOptions,
+    /// Where /healthz, /readyz and /metrics are alone, for probes and Prometheus
+    /// [default with resources of a cluster: 0.0.0.0:18081]
+    #[arg(long, env = "LOCUM_HEALTH_ADDRESS", value_name = "ADDRESS:PORT")]
+    health_address: Option<SocketAddr>,
+    #[command(flatten)]
+    cluster: ClusterOptions,
 }
 
 impl Options {
     /// Serves until a signal comes.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        if !self.source.has_files() {
-            let message = "serve needs -f PATH; Kubernetes as a source is not supported yet";
-            return Err(Misuse::new(message.into()).into());
+        let signals = Signals::new()?;
+        if self.source.has_files() {
+            self.files(signals).await
+        } else {
+            self.kubernetes(signals).await
         }
+    }
+
+    async fn files(self, signals: Signals) -> anyhow::Result<ExitCode> {
+        self.cluster.refuse()?;
         let source = self.source.files(DefaultListen::Everywhere)?;
-        let mut signals = Signals::new()?;
-        let sockets = Sockets::bind(self.servers.local(), None).await?;
-        let addresses = sockets.addresses;
-        tracing::info!(xds = %addresses.xds, admin = %addresses.admin, "serving");
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let stopped = async {
-            // An error means that the sender is gone, and then it is over too.
-            let _ = stopped.await;
+        let addresses = ServerAddresses {
+            health: self.health_address,
+            ..self.servers.local()
         };
+        let sockets = bind(addresses).await?;
         let files = Files::new(source.paths, source.namespace);
         let prepared = Prepared::new(sockets, source.translation);
-        let mut control_plane = prepared.start(|updates| read(files, updates), stopped);
-        let states = control_plane.states.clone();
-        tokio::select! {
-            error = control_plane.failed() => return Err(error),
-            () = log_changes(states) => {}
-            () = signals.next() => {}
-        }
-        drop(stop);
-        Ok(ExitCode::SUCCESS)
+        serve(prepared, |updates| read(files, updates), signals).await
     }
+
+    async fn kubernetes(self, signals: Signals) -> anyhow::Result<ExitCode> {
+        let translation = self.source.kubernetes()?;
+        let (client, what) = self.cluster.connect().await?;
+        let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, HEALTH_PORT));
+        let health = self.health_address.unwrap_or(everywhere);
+        let sockets = bind(self.servers.everywhere(health)).await?;
+        let mut prepared = Prepared::new(sockets, translation);
+        let kubernetes = Kubernetes::new(client, what, &mut prepared.registry);
+        let waiting = kubernetes.waiting();
+        prepared
+            .gates
+            .push(Gate::new(move || waiting.borrow().to_vec()));
+        let source = |updates| async { Ok(kubernetes.watch(updates).await?) };
+        serve(prepared, source, signals).await
+    }
+}
+
+async fn bind(addresses: ServerAddresses) -> anyhow::Result<Sockets> {
+    let sockets = Sockets::bind(addresses, None).await?;
+    let addresses = sockets.addresses;
+    tracing::info!(xds = %addresses.xds, admin = %addresses.admin, "serving");
+    Ok(sockets)
+}
+
+/// Serves what `source` reads until a signal comes.
+async fn serve<S>(
+    prepared: Prepared,
+    source: impl FnOnce(mpsc::Sender<Update>) -> S,
+    mut signals: Signals,
+) -> anyhow::Result<ExitCode>
+where
+    S: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let stopped = async {
+        // An error means that the sender is gone, and then it is over too.
+        let _ = stopped.await;
+    };
+    let mut control_plane = prepared.start(source, stopped);
+    let states = control_plane.states.clone();
+    tokio::select! {
+        error = control_plane.failed() => return Err(error),
+        () = log_changes(states) => {}
+        () = signals.next() => {}
+    }
+    drop(stop);
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,84 @@
+//! Options for resources from Kubernetes: which cluster, and what of it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use kube::Client;
+
+use super::options::Misuse;
+use crate::resource::names;
+use crate::source::kubernetes::{self, ConnectError, Connection};
+
+/// Which cluster resources come from, and which of them are read.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Kubernetes")]
+pub(super) struct ClusterOptions {
+    /// How to reach the API server [default: KUBECONFIG, else ~/.kube/config, else the cluster
+    /// whose Pod this runs in]
+    #[arg(long, env = "LOCUM_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Read only these namespaces [default: all].
+    ///
+    /// GatewayClasses, and the labels of Namespaces, are read in any case; nothing else needs
+    /// rights in the whole cluster then.
+    #[arg(
+        long,
+        env = "LOCUM_NAMESPACES",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    namespaces: Vec<String>,
+    /// Read only Gateways, HTTPRoutes, Backends and BackendTrafficPolicies with these labels, such
+    /// as `team=shop,stage!=test`.
+    ///
+    /// What they refer to (GatewayClasses, Services, ReferenceGrants, Secrets) needs no label.
+    /// SecurityPolicies and their like count whatever their labels, so that nothing is opened which
+    /// they close.
+    #[arg(long, env = "LOCUM_SELECTOR", value_name = "LABELS")]
+    selector: Option<String>,
+}
+
+impl ClusterOptions {
+    /// Refuses options that files have no use for.
+    pub(super) fn refuse(&self) -> Result<(), Misuse> {
+        let given = [
+            ("--kubeconfig", self.kubeconfig.is_some()),
+            ("--namespaces", !self.namespaces.is_empty()),
+            ("--selector", self.selector.is_some()),
+        ];
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) => {
+                let message = format!("{option} is for resources from Kubernetes; -f reads files");
+                Err(Misuse::new(message))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A client for the cluster, which is not yet reached for, and what of it is read.
+    pub(super) async fn connect(self) -> anyhow::Result<(Client, kubernetes::Options)> {
+        for namespace in &self.namespaces {
+            if let Some(flaw) = names::LABEL.flaw(namespace) {
+                return Err(Misuse::new(format!("--namespaces {flaw}")).into());
+            }
+        }
+        let connected = kubernetes::connect(self.kubeconfig.as_deref()).await;
+        let Connection { client, url } = connected.map_err(|error| match error {
+            ConnectError::Nowhere(_) => Misuse::new(error.to_string()).into(),
+            error => anyhow::Error::from(error),
+        })?;
+        let options = kubernetes::Options {
+            namespaces: self.namespaces,
+            selector: self.selector,
+        };
+        let namespaces = options.namespaces.join(",");
+        let selector = options.selector.as_ref();
+        tracing::info!(
+            server = url,
+            namespaces,
+            selector,
+            "reading resources from Kubernetes"
+        );
+        Ok((client, options))
+    }
+}
