@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes an image of files of this machine, as an OCI archive, and prints the archive's path. No registry is asked.
 
-usage: image.py FOLDER NAME ENTRYPOINT SOURCE:PATH... [--libraries PROGRAM] [--env NAME=VALUE] [--user ID]
+usage: image.py FOLDER NAME ENTRYPOINT SOURCE:PATH... [--libraries PROGRAM]... [--env NAME=VALUE]... [--user ID]
 
 The archive's file name in FOLDER is made of what is in it: equal content is equal files, and is not written again.
 """
@@ -25,7 +25,7 @@ def options():
     parser.add_argument("name")
     parser.add_argument("entrypoint")
     parser.add_argument("files", nargs="+", metavar="SOURCE:PATH")
-    parser.add_argument("--libraries", metavar="PROGRAM", help="with the shared libraries that this program loads")
+    parser.add_argument("--libraries", action="append", default=[], metavar="PROGRAM", help="those it loads, too")
     parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--user", default="0")
     return parser.parse_args()
@@ -83,8 +83,8 @@ class Layout:
 def main():
     asked = options()
     files = {path: source for source, path in (file.split(":", 1) for file in asked.files)}
-    if asked.libraries:
-        files |= {path: path for path in libraries(asked.libraries)}
+    for program in asked.libraries:
+        files |= {path: path for path in libraries(program)}
     content = Layout()
     files = content.add(layer(files), "application/vnd.oci.image.layer.v1.tar")
     config = {
