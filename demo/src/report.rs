@@ -103,6 +103,16 @@ impl Report {
         }
     }
 
+    /// The same with other names for who answered: for Pods, say, that of their Deployment.
+    pub fn renamed(mut self, name: impl Fn(&str) -> Arc<str>) -> Self {
+        for record in &mut self.records {
+            if let Outcome::Answered { pod, .. } = &mut record.outcome {
+                *pod = name(pod);
+            }
+        }
+        self
+    }
+
     pub fn requests(&self) -> usize {
         self.records.len()
     }
@@ -237,6 +247,16 @@ mod tests {
         let mut records: Vec<_> = records.collect();
         records.reverse();
         (started, Report::new(started, records))
+    }
+
+    #[test]
+    fn other_names_join_counts() {
+        let (started, report) = report();
+        let report = report.renamed(|_| "both".into());
+        assert_eq!(report.by_pod(), BTreeMap::from([("both".into(), 6)]));
+        assert_eq!(report.lost(), 1);
+        let settled = report.settled("both", started);
+        assert_eq!(settled, Some(Duration::from_millis(30)));
     }
 
     #[test]

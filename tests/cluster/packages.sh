@@ -12,5 +12,6 @@ needs ip iproute2
 needs nsenter util-linux
 needs openssl openssl
 needs python3 python3
+needs strip binutils
 [ -x "${CNI_PLUGINS:-/usr/lib/cni}/ptp" ] || missing+=(containernetworking-plugins)
 echo "${missing[*]}"

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use locum_demo::ask;
 use locum_demo::load::{Bound, Load, Pace, Request};
+use locum_demo::report::Report;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
@@ -198,7 +199,7 @@ impl Bench {
             let answer = ask::get(address, host, path).await;
             *last.borrow_mut() = format!("{answer:?}");
             let pod = answer?.pod();
-            Ok(pod.is_some_and(|pod| is_of(&pod, deployment)))
+            Ok(pod.is_some_and(|pod| deployment_of(&pod) == deployment))
         });
         let waited = waited.await;
         waited.with_context(|| format!("last answer of {address}: {}", last.borrow()))
@@ -235,9 +236,26 @@ impl Bench {
     }
 }
 
-/// Whether a Pod is one of this Deployment's: `active-5d9f8-x2k4z` of `active`.
-pub(crate) fn is_of(pod: &str, deployment: &str) -> bool {
-    let rest = pod.strip_prefix(deployment);
-    rest.and_then(|rest| rest.strip_prefix('-'))
-        .is_some_and(|rest| rest.split('-').count() == 2)
+/// The name of a Pod's Deployment: `active` of `active-5d9f8-x2k4z`; its own name if it has none.
+pub(crate) fn deployment_of(pod: &str) -> &str {
+    let mut parts = pod.rsplitn(3, '-');
+    parts.nth(2).unwrap_or(pod)
+}
+
+/// What a load counted, by Deployments and not by their Pods.
+pub(crate) fn by_deployment(report: Report) -> Report {
+    report.renamed(|pod| deployment_of(pod).into())
+}
+
+/// Says that nothing was lost, or what was.
+pub(crate) fn none_lost(report: &Report) -> anyhow::Result<()> {
+    let lost = report.lost();
+    let requests = report.requests();
+    ensure!(
+        lost == 0,
+        "{lost} of {requests} requests lost: {:?}",
+        report.losses()
+    );
+    ensure!(requests > 0, "no request was sent");
+    Ok(())
 }

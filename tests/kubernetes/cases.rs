@@ -1,5 +1,6 @@
 //! The cases, by their subject.
 
+mod mistakes;
 mod rig;
 
 use std::pin::Pin;
@@ -42,5 +43,6 @@ pub(crate) fn all() -> Vec<Case> {
         AnyCluster rig::a_pod_answers_through_an_outer_address,
         OwnCluster rig::a_name_leads_to_a_service_and_it_to_a_pod,
         OwnCluster rig::the_api_server_stops_and_comes_back,
+        AnyCluster mistakes::what_a_definition_can_say_is_refused,
     ])
 }

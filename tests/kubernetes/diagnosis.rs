@@ -14,10 +14,10 @@ const KINDS: [&str; 5] = [
     "backendtrafficpolicies.gateway.envoyproxy.io",
 ];
 
-/// A text of all that may tell why a case in this namespace has failed.
-pub(crate) async fn of(namespace: &str) -> String {
+/// A text of all in these namespaces that may tell why a case has failed.
+pub(crate) async fn of(namespaces: &[&str]) -> String {
     let mut text = String::new();
-    for space in ["locum-system", namespace] {
+    for space in namespaces {
         let pods = ["-n", space, "get", "pods,services,endpointslices", "-o"];
         text += &section(&[&pods[..], &["wide"]].concat()).await;
         let events = ["-n", space, "get", "events", "--sort-by=.lastTimestamp"];

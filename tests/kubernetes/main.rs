@@ -12,6 +12,7 @@ mod cases;
 mod cluster;
 mod diagnosis;
 mod dns;
+mod install;
 mod kubectl;
 
 use std::io::Write as _;
@@ -56,7 +57,7 @@ fn run(case: &Case, cluster: Cluster) -> anyhow::Result<()> {
         let bench = Bench::new(cluster, case.name).await?;
         let mut done = (case.run)(&bench).await;
         if let Err(error) = done {
-            let cluster = diagnosis::of(bench.namespace()).await;
+            let cluster = diagnosis::of(&[bench.namespace(), "locum-system", "default"]).await;
             done = Err(error.context(format!("{}\n{cluster}", case.name)));
         }
         bench.clear().await?;

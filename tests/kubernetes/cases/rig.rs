@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use locum_demo::load::Request;
 use locum_demo::{ask, manifests};
 
-use crate::bench::{Bench, is_of};
+use crate::bench::{Bench, by_deployment, none_lost};
 use crate::dns;
 
 /// The cluster's name server, as every Pod is told.
@@ -41,10 +41,10 @@ pub(crate) async fn a_pod_answers_through_an_outer_address(bench: &Bench) -> any
     ensure!(namespace == Some(bench.namespace()), "{body}");
     let load = bench.load(Request::get(address, "any", "/"))?;
     bench.seconds(&load, 2).await?;
-    let report = load.stop().await;
-    ensure!(report.lost() == 0, "lost: {:?}", report.losses());
-    let by = report.by_pod();
-    ensure!(by.keys().all(|pod| is_of(pod, "active")), "{by:?}");
+    let report = by_deployment(load.stop().await);
+    none_lost(&report)?;
+    let by_active = report.served_by("active");
+    ensure!(by_active == report.requests(), "{:?}", report.by_pod());
     Ok(())
 }
 
