@@ -2,7 +2,7 @@
 #
 # Needed beforehand: Rust (rustup takes the version of rust-toolchain.toml), Python 3 with pip, make; for the failover
 # tests also ip (iproute2), unshare and nsenter (util-linux), and root or unprivileged user namespaces; for the cluster
-# root, Go 1.26 and the packages that `make cluster` names.
+# root, Go 1.26 and the packages that `make cluster` names; for compose root, docker.io, docker-compose and buildah.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -59,6 +59,19 @@ namespaces:
 test: envoy namespaces ## Run every test once
 	cargo test --locked --workspace --no-fail-fast
 
+# Locum as the Dockerfile makes it, one static program, but in the tests' profile.
+IMAGE_PROGRAM := .tools/image/locum
+export LOCUM_IMAGE_PROGRAM = $(CURDIR)/$(IMAGE_PROGRAM)
+
+.PHONY: image-program
+image-program:
+	cargo rustc --locked --bin locum -- -C target-feature=+crt-static -C strip=symbols
+	@install -D target/debug/locum $(IMAGE_PROGRAM)
+
+.PHONY: test-compose
+test-compose: build image-program envoy ## Run the tests of the image and of compose, in a Docker of their own
+	cargo test --locked --test compose -- $(ARGS)
+
 .PHONY: cluster
 cluster: ## Start a Kubernetes of one node in a network of its own (first time: builds it, about half an hour)
 	@tests/cluster/up.sh
@@ -73,12 +86,13 @@ cluster-shell: ## Open a shell with kubectl in the cluster's network
 
 # With LOCUM_TEST_CLUSTER=1 the cluster of KUBECONFIG is used, whose images are its owner's affair.
 .PHONY: cluster-images
-cluster-images: build envoy cluster
-	@tests/cluster/test-images.sh target/debug/locum "$(LOCUM_ENVOY)" target/debug/locum-echo
+cluster-images: build image-program envoy cluster
+	@tests/cluster/test-images.sh $(IMAGE_PROGRAM) "$(LOCUM_ENVOY)" target/debug/locum-echo
 
 .PHONY: test-cluster
 test-cluster: $(if $(filter 1,$(LOCUM_TEST_CLUSTER)),,cluster-images) ## Run the tests on the cluster (ARGS: which)
 	cargo test --locked --test kubernetes -- $(ARGS)
+	$(if $(ARGS),,@$(MAKE) test-compose)
 
 .PHONY: soak
 soak: envoy namespaces ## Run the failover tests three times

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod compose;
 mod crds;
 mod proxies;
 mod version;
