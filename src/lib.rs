@@ -32,4 +32,5 @@ pub mod status;
 pub mod store;
 pub mod translate;
 pub mod trust;
+pub mod writer;
 pub mod xds;

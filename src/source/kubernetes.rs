@@ -36,6 +36,7 @@ use self::standing::Standing;
 use self::watch::Shared;
 use super::Update;
 
+pub(crate) use connect::in_words;
 pub use connect::{ConnectError, Connection, connect};
 pub use seen::{Observed, Refused, Seen};
 

@@ -137,7 +137,7 @@ where
 }
 
 /// An error and its causes, each said once: some errors say their cause in their own words.
-pub(super) fn in_words(error: &dyn Error) -> String {
+pub(crate) fn in_words(error: &dyn Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -69,6 +69,7 @@ struct Notes {
     resource_version: String,
     generation: Option<i64>,
     status: Value,
+    written_by: Option<String>,
 }
 
 impl Objects {
@@ -112,6 +113,7 @@ impl Objects {
                 resource_version: notes.resource_version,
                 generation: notes.generation,
                 status: notes.status,
+                written_by: notes.written_by,
                 refused,
             };
             self.seen.set(notes.key, observed);
@@ -207,7 +209,7 @@ impl Objects {
             _ => map.remove("status").unwrap_or_default(),
         };
         let metadata = map.get_mut("metadata")?.as_object_mut()?;
-        metadata.remove("managedFields");
+        let written_by = status_writer(&metadata.remove("managedFields").unwrap_or_default());
         if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
             annotations.remove(LAST_APPLIED);
         }
@@ -224,8 +226,17 @@ impl Objects {
             },
             generation: metadata.get("generation").and_then(Value::as_i64),
             status,
+            written_by,
         })
     }
+}
+
+/// The manager that wrote the status last. Times have a form in which text and time sort alike.
+fn status_writer(managed: &Value) -> Option<String> {
+    let entries = managed.as_array()?.iter();
+    let of_status = entries.filter(|entry| entry["subresource"] == "status");
+    let last = of_status.max_by_key(|entry| entry["time"].as_str().unwrap_or_default())?;
+    Some(last["manager"].as_str()?.to_owned())
 }
 
 /// A fault of an object as a finding; it has no place in a file. `stays` says whether an earlier
@@ -242,5 +253,24 @@ fn finding(key: &Key, fault: &Fault, stays: bool) -> Finding {
         field: fault.field.clone(),
         reason: fault.reason,
         message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn who_wrote_the_status_last_is_told_from_the_managed_fields() {
+        let entry = |manager: &str, subresource: &str, time: &str| json!({"manager": manager, "subresource": subresource, "time": time});
+        let managed = json!([
+            entry("locum", "status", "2026-01-01T00:00:00Z"),
+            entry("envoy-gateway", "status", "2026-01-01T00:00:05Z"),
+            {"manager": "kubectl", "time": "2026-01-01T00:00:09Z"},
+        ]);
+        assert_eq!(status_writer(&managed).as_deref(), Some("envoy-gateway"));
+        assert_eq!(status_writer(&Value::Null), None);
     }
 }

@@ -26,6 +26,9 @@ pub struct Observed {
     pub generation: Option<i64>,
     /// The status as it is written, of all controllers; null if there is none.
     pub status: Value,
+    /// Who wrote the status last, as the API server notes it: for naming the other one where two
+    /// controllers write the same.
+    pub written_by: Option<String>,
     /// Why the object as it is written now is not taken. The store then holds its last good form,
     /// or nothing.
     pub refused: Option<Refused>,
@@ -117,6 +120,7 @@ mod tests {
             resource_version: resource_version.into(),
             generation: Some(1),
             status: Value::Null,
+            written_by: None,
             refused: None,
         }
     }

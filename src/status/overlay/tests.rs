@@ -362,64 +362,40 @@ fn invalid(statuses: &Statuses, key: &Key, spec: &Value) -> Option<Status> {
     }
 }
 
+/// Objects that are not valid as they are written, and whether Locum has to say so.
+fn invalid_objects() -> Vec<(Kind, Value, bool)> {
+    use Kind::{Backend, BackendTrafficPolicy, Gateway, GatewayClass, HttpRoute, ReferenceGrant};
+    let service = json!({"name": "eg", "group": "", "kind": "Service"});
+    let route = json!({"kind": "HTTPRoute", "name": "web"});
+    let gateway = |name: &str| json!({"kind": "Gateway", "name": name});
+    vec![
+        (GatewayClass, json!({"controllerName": OWN}), true),
+        (GatewayClass, json!({"controllerName": "x/y"}), false),
+        (Gateway, json!({"gatewayClassName": "eg"}), true),
+        (Gateway, json!({"gatewayClassName": "other"}), false),
+        (HttpRoute, json!({"parentRefs": [{"name": "eg"}]}), true),
+        (HttpRoute, json!({"parentRefs": [{"name": "gone"}]}), false),
+        (HttpRoute, json!({"parentRefs": [service]}), false),
+        (Backend, json!({}), true),
+        (BackendTrafficPolicy, json!({"targetRefs": [route]}), true),
+        (
+            BackendTrafficPolicy,
+            json!({"targetRef": gateway("eg")}),
+            true,
+        ),
+        (
+            BackendTrafficPolicy,
+            json!({"targetRef": gateway("gone")}),
+            false,
+        ),
+        (ReferenceGrant, json!({}), false),
+    ]
+}
+
 #[test]
 fn an_invalid_object_says_so_in_its_place_with_field_and_generation() {
-    let key = |kind, name: &str| Key::new(kind, "default", name);
-    let cases = [
-        (
-            key(Kind::GatewayClass, "new"),
-            json!({"controllerName": OWN}),
-            true,
-        ),
-        (
-            key(Kind::GatewayClass, "new"),
-            json!({"controllerName": "x/y"}),
-            false,
-        ),
-        (
-            key(Kind::Gateway, "new"),
-            json!({"gatewayClassName": "eg"}),
-            true,
-        ),
-        (
-            key(Kind::Gateway, "new"),
-            json!({"gatewayClassName": "other"}),
-            false,
-        ),
-        (
-            key(Kind::HttpRoute, "new"),
-            json!({"parentRefs": [{"name": "eg"}]}),
-            true,
-        ),
-        (
-            key(Kind::HttpRoute, "new"),
-            json!({"parentRefs": [{"name": "gone"}]}),
-            false,
-        ),
-        (
-            key(Kind::HttpRoute, "new"),
-            json!({"parentRefs": [{"name": "eg", "group": "", "kind": "Service"}]}),
-            false,
-        ),
-        (key(Kind::Backend, "new"), json!({}), true),
-        (
-            key(Kind::BackendTrafficPolicy, "new"),
-            json!({"targetRefs": [{"kind": "HTTPRoute", "name": "web"}]}),
-            true,
-        ),
-        (
-            key(Kind::BackendTrafficPolicy, "new"),
-            json!({"targetRef": {"kind": "Gateway", "name": "eg"}}),
-            true,
-        ),
-        (
-            key(Kind::BackendTrafficPolicy, "new"),
-            json!({"targetRef": {"kind": "Gateway", "name": "gone"}}),
-            false,
-        ),
-        (key(Kind::ReferenceGrant, "new"), json!({}), false),
-    ];
-    for (key, spec, is_ours) in cases {
+    for (kind, spec, is_ours) in invalid_objects() {
+        let key = Key::new(kind, "default", "new");
         let Some(status) = invalid(&statuses(), &key, &spec) else {
             assert!(!is_ours, "{key} {spec} is not told what is wrong");
             continue;
