@@ -43,6 +43,7 @@ pub const PROTOCOL_CONFLICT: &str = "ProtocolConflict";
 pub const PORT_UNAVAILABLE: &str = "PortUnavailable";
 pub const UNSUPPORTED_PROTOCOL: &str = "UnsupportedProtocol";
 pub const INVALID_ROUTE_KINDS: &str = "InvalidRouteKinds";
+pub const INVALID_CERTIFICATE_REF: &str = "InvalidCertificateRef";
 
 // Routes and their parents.
 pub const PARENT_NOT_FOUND: &str = "ParentNotFound";

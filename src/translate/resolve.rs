@@ -13,6 +13,7 @@ mod addresses;
 mod ancestors;
 mod attach;
 mod backends;
+mod certificates;
 mod chain;
 mod classes;
 mod conditions;
@@ -58,8 +59,8 @@ pub struct Resolution {
 pub fn resolve(reader: &Reader<'_>, options: &Options) -> Resolution {
     let mut statuses = Statuses::new();
     let mut problems = Vec::new();
-    let mut served = served(reader, options, &mut statuses, &mut problems);
     let grants = grants::Grants::new(reader);
+    let mut served = served(reader, &grants, options, &mut statuses, &mut problems);
     let backends = backends::backends(reader, &grants, options, &mut statuses, &mut problems);
     let (guards, guarded) = guards::Guards::new(reader, &mut problems);
     let policies = policies::Policies::new(reader, &grants, guards, &mut problems);
@@ -92,17 +93,24 @@ pub fn resolve(reader: &Reader<'_>, options: &Options) -> Resolution {
 /// The Gateways of Locum's classes, with hosts that no route has been placed in yet.
 fn served<'a>(
     reader: &Reader<'a>,
+    grants: &grants::Grants<'a>,
     options: &Options,
     statuses: &mut Statuses,
     problems: &mut Vec<Problem>,
 ) -> routes::Served<'a> {
+    let certificates = certificates::Certificates { reader, grants };
     let classes = classes::classes(reader, options, statuses, problems);
     classes::note_missing(reader, problems);
     let plans: Vec<gateways::GatewayPlan<'a>> = reader
         .all::<Gateway>()
         .filter_map(|gateway| {
             let controller = classes.get(gateway.spec.gateway_class_name.as_str())?;
-            Some(gateways::GatewayPlan::new(gateway, controller, problems))
+            Some(gateways::GatewayPlan::new(
+                gateway,
+                controller,
+                &certificates,
+                problems,
+            ))
         })
         .collect();
     routes::Served {

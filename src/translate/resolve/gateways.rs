@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::addresses;
+use super::certificates::Certificates;
 use super::listeners::{self, Listener};
 use crate::problem::Problem;
 use crate::resource::{Gateway, Key, Kind, ObjectName};
@@ -33,6 +34,7 @@ impl<'a> GatewayPlan<'a> {
     pub(super) fn new(
         gateway: &'a Gateway,
         controller: &'a str,
+        certificates: &Certificates<'_, '_>,
         problems: &mut Vec<Problem>,
     ) -> Self {
         let key = Key::of(Kind::Gateway, &gateway.metadata);
@@ -40,7 +42,7 @@ impl<'a> GatewayPlan<'a> {
             problems.push(Problem::error(&key, field, reason, message.clone()));
             (reason, message)
         });
-        let listeners = listeners::listeners(&key, gateway, problems);
+        let listeners = listeners::listeners(&key, gateway, certificates, problems);
         Self {
             key,
             gateway,

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::certificates::Certificates;
 use super::selector::{Expression, selects};
 use crate::problem::Problem;
 use crate::resource::{Gateway, Key, Kind, Namespace};
@@ -38,6 +39,8 @@ pub(super) struct Listener<'a> {
     takes_http_routes: bool,
     /// A kind in `allowedRoutes.kinds` that is not served.
     unknown_kind: Option<String>,
+    /// Why a certificate cannot be had.
+    uncertified: Option<Refusal>,
     allowed: Option<&'a GatewayListenersAllowedRoutes>,
     gateway_namespace: &'a str,
 }
@@ -53,6 +56,7 @@ pub(super) struct Refusal {
 pub(super) fn listeners<'a>(
     key: &Key,
     gateway: &'a Gateway,
+    certificates: &Certificates<'_, '_>,
     problems: &mut Vec<Problem>,
 ) -> Vec<Listener<'a>> {
     let namespace = gateway.metadata.namespace.as_deref().unwrap_or_default();
@@ -63,7 +67,13 @@ pub(super) fn listeners<'a>(
         .collect();
     refuse_conflicts(specs, &mut listeners);
     refuse_collisions(&mut listeners);
-    for (index, listener) in listeners.iter().enumerate() {
+    for (index, listener) in listeners.iter_mut().enumerate() {
+        if let Some((at, refusal)) = certificates.flaw(&specs[index], namespace) {
+            let field = format!("spec.listeners[{index}].tls.certificateRefs[{at}]");
+            let message = refusal.message.clone();
+            problems.push(Problem::error(key, &field, refusal.reason, message));
+            listener.uncertified = Some(refusal);
+        }
         if let Some(refusal) = &listener.refusal {
             let field = format!("spec.listeners[{index}]");
             problems.push(Problem::error(
@@ -121,6 +131,7 @@ impl<'a> Listener<'a> {
                     .find(|kind| !is_http_route(kind.group.as_deref(), &kind.kind))
                     .map(|kind| kind.kind.clone())
             }),
+            uncertified: None,
             allowed: spec.allowed_routes.as_ref(),
             gateway_namespace,
         }
@@ -193,13 +204,16 @@ impl<'a> Listener<'a> {
                 });
             }
         }
-        conditions.push(match &self.unknown_kind {
-            Some(kind) => Condition::no(
+        conditions.push(match (&self.unknown_kind, &self.uncertified) {
+            (Some(kind), _) => Condition::no(
                 RESOLVED_REFS,
                 reasons::INVALID_ROUTE_KINDS,
                 unknown_kind_message(kind),
             ),
-            None => Condition::yes(
+            (None, Some(Refusal { reason, message })) => {
+                Condition::no(RESOLVED_REFS, reason, message.clone())
+            }
+            (None, None) => Condition::yes(
                 RESOLVED_REFS,
                 reasons::RESOLVED_REFS,
                 "All references are resolved.",

@@ -1,6 +1,7 @@
 //! What resolving must give, sentence by sentence; a file for each subject.
 
 mod backends;
+mod certificates;
 mod chains;
 mod gateways;
 mod matching;
