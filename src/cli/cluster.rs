@@ -56,7 +56,10 @@ impl ClusterOptions {
     }
 
     /// A client for the cluster, which is not yet reached for, and what of it is read.
-    pub(super) async fn connect(self) -> anyhow::Result<(Client, kubernetes::Options)> {
+    pub(super) async fn connect(
+        self,
+        controller_names: Vec<String>,
+    ) -> anyhow::Result<(Client, kubernetes::Options)> {
         for namespace in &self.namespaces {
             if let Some(flaw) = names::LABEL.flaw(namespace) {
                 return Err(Misuse::new(format!("--namespaces {flaw}")).into());
@@ -70,6 +73,7 @@ impl ClusterOptions {
         let options = kubernetes::Options {
             namespaces: self.namespaces,
             selector: self.selector,
+            controller_names,
         };
         let namespaces = options.namespaces.join(",");
         let selector = options.selector.as_ref();

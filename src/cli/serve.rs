@@ -71,7 +71,10 @@ impl Options {
 
     async fn kubernetes(self, signals: Signals) -> anyhow::Result<ExitCode> {
         let translation = self.source.kubernetes()?;
-        let (client, what) = self.cluster.connect().await?;
+        let (client, what) = self
+            .cluster
+            .connect(translation.controller_names.clone())
+            .await?;
         let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, HEALTH_PORT));
         let health = self.health_address.unwrap_or(everywhere);
         let sockets = bind(self.servers.everywhere(health)).await?;

@@ -49,6 +49,8 @@ pub struct Options {
     /// Which Gateways, HTTPRoutes, Backends and BackendTrafficPolicies are read, by their labels;
     /// nothing for all.
     pub selector: Option<String>,
+    /// The controllers whose Gateways are Locum's: of others, no certificate is read.
+    pub controller_names: Vec<String>,
 }
 
 /// A cluster whose resources are read.

@@ -16,7 +16,7 @@ use super::standing::WatchId;
 use super::target::Target;
 use super::watch::{Said, Shared, Watch};
 use super::{Options, WatchError};
-use crate::resource::{Key, Kind};
+use crate::resource::{Key, Kind, Object};
 use crate::source::files::Origins;
 use crate::source::{Finding, Update};
 use crate::store::{Change, references_of};
@@ -36,8 +36,10 @@ pub(super) struct Gathering {
     next_id: WatchId,
     /// The watches over single objects.
     ones: BTreeMap<Key, WatchId>,
-    /// By object: the Secrets and ConfigMaps that it refers to.
+    /// By object: the Secrets and ConfigMaps that it refers to, and a Gateway's class.
     references: BTreeMap<Key, BTreeSet<Key>>,
+    /// The classes whose Gateways are Locum's.
+    own_classes: BTreeSet<Key>,
     findings: BTreeMap<Key, Vec<Finding>>,
     /// All findings, as long as they are the same.
     listed_findings: Arc<[Finding]>,
@@ -69,6 +71,7 @@ impl Gathering {
             next_id: 0,
             ones: BTreeMap::new(),
             references: BTreeMap::new(),
+            own_classes: BTreeSet::new(),
             findings: BTreeMap::new(),
             listed_findings: Arc::new([]),
             changes: Vec::new(),
@@ -176,15 +179,25 @@ impl Gathering {
     /// Notes what an object refers to. Says whether that is new.
     fn note_references(&mut self, change: &Change) -> bool {
         let (key, targets) = match change {
-            Change::Applied(object) => {
-                let targets = references_of(object).into_iter();
-                let targets = targets.filter(|target| self.is_one(target));
-                (object.key(), targets.collect())
+            Change::Applied(Object::GatewayClass(class)) => {
+                let key = Key::of(Kind::GatewayClass, &class.metadata);
+                let names = &self.options.controller_names;
+                return match names.contains(&class.spec.controller_name) {
+                    true => self.own_classes.insert(key),
+                    false => self.own_classes.remove(&key),
+                };
+            }
+            Change::Applied(object @ (Object::Gateway(_) | Object::Backend(_))) => {
+                let targets: BTreeSet<Key> = references_of(object).into_iter().collect();
+                (object.key(), targets)
+            }
+            Change::Deleted(key) if key.kind == Kind::GatewayClass => {
+                return self.own_classes.remove(key);
             }
             Change::Deleted(key) => (key.clone(), BTreeSet::new()),
-            Change::Synced => return false,
+            Change::Applied(_) | Change::Synced => return false,
         };
-        if targets.is_empty() {
+        if !targets.iter().any(|target| self.is_one(target)) {
             return self.references.remove(&key).is_some();
         }
         let known = self.references.insert(key, targets.clone());
@@ -203,7 +216,12 @@ impl Gathering {
 
     /// Begins and ends watches over single objects.
     fn follow_references(&mut self) {
-        let wanted: BTreeSet<Key> = self.references.values().flatten().cloned().collect();
+        let is_own = |targets: &&BTreeSet<Key>| {
+            let mut classes = targets.iter().filter(|key| key.kind == Kind::GatewayClass);
+            classes.all(|class| self.own_classes.contains(class))
+        };
+        let targets = self.references.values().filter(is_own).flatten();
+        let wanted: BTreeSet<Key> = targets.filter(|key| self.is_one(key)).cloned().collect();
         let unwanted = self.ones.keys().filter(|key| !wanted.contains(*key));
         for key in unwanted.cloned().collect::<Vec<_>>() {
             if let Some(id) = self.ones.remove(&key) {

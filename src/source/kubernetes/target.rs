@@ -297,6 +297,7 @@ mod tests {
         let options = Options {
             namespaces: vec!["a".into(), "b".into()],
             selector: Some("team=x".into()),
+            ..Options::default()
         };
         let limited = paths(&options);
         for expected in [

@@ -24,6 +24,16 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How long it is looked whether something happens that must not.
 const A_WHILE: Duration = Duration::from_millis(400);
 
+/// The controller that is served.
+const CONTROLLER: &str = "example.com/own";
+
+fn options() -> Options {
+    Options {
+        controller_names: vec![CONTROLLER.into()],
+        ..Options::default()
+    }
+}
+
 /// A source over a server, and what came of it.
 struct Reading {
     updates: mpsc::Receiver<Update>,

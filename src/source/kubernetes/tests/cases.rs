@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::objects::{backend, gateway, gateway_with, route, secret, service};
+use super::objects::{backend, class, gateway, gateway_with, route, secret, service};
 use super::server::{ApiServer, Refusal};
-use super::{A_WHILE, Options, eventually, read};
+use super::{A_WHILE, Options, eventually, options, read};
 use crate::problem::Severity;
 
 const BACKENDS: &str = "backends.gateway.envoyproxy.io";
@@ -19,7 +19,7 @@ async fn the_first_update_comes_when_every_list_is_there() {
         server.put(object);
     }
     server.refuse(Refusal::new("/httproutes", 4, 500));
-    let mut reading = read(&server, Options::default());
+    let mut reading = read(&server, options());
     reading.synced().await;
     assert_eq!(reading.log.last().unwrap(), "synced");
     let mut said = reading.log.clone();
@@ -43,7 +43,7 @@ async fn a_server_that_starts_and_finds_no_custom_resources_takes_nothing_away()
     let mut server = ApiServer::start().await;
     server.put(gateway("eg"));
     server.put(route("r"));
-    let mut reading = read(&server, Options::default());
+    let mut reading = read(&server, options());
     reading.synced().await;
     server.kill().await;
     server.set_starting(true);
@@ -65,7 +65,7 @@ async fn what_changed_while_the_server_was_away_is_found_and_nothing_else_is_sai
     for name in ["stays", "changes", "goes"] {
         server.put(route(name));
     }
-    let mut reading = read(&server, Options::default());
+    let mut reading = read(&server, options());
     reading.synced().await;
     reading.log.clear();
     server.kill().await;
@@ -88,7 +88,7 @@ async fn what_changed_while_the_server_was_away_is_found_and_nothing_else_is_sai
 async fn a_version_that_is_gone_leads_to_a_new_list() {
     let server = ApiServer::start().await;
     server.put(route("goes"));
-    let mut reading = read(&server, Options::default());
+    let mut reading = read(&server, options());
     reading.synced().await;
     let lists = || server.requests("/httproutes").len();
     let before = lists();
@@ -108,7 +108,7 @@ async fn a_server_that_asks_for_time_gets_it() {
     refusal.retry_after = Some(1);
     refusal.is_status = false;
     server.refuse(refusal);
-    let mut reading = read(&server, Options::default());
+    let mut reading = read(&server, options());
     reading.synced().await;
     assert!(reading.has("HTTPRoute default/r"));
     let requests = server.requests("/httproutes");
@@ -121,7 +121,7 @@ async fn an_object_that_does_not_parse_keeps_its_last_good_form_and_says_so() {
     let server = ApiServer::start().await;
     server.put(backend("b"));
     server.put(backend("other"));
-    let mut reading = read(&server, Options::default());
+    let mut reading = read(&server, options());
     reading.synced().await;
     let mut broken = backend("b");
     broken["metadata"]["generation"] = 2.into();
@@ -148,7 +148,7 @@ async fn an_object_that_does_not_parse_keeps_its_last_good_form_and_says_so() {
 async fn a_good_form_is_not_kept_for_another_object_of_the_same_name() {
     let mut server = ApiServer::start().await;
     server.put(backend("b"));
-    let mut reading = read(&server, Options::default());
+    let mut reading = read(&server, options());
     reading.synced().await;
     server.kill().await;
     let mut other = backend("b");
@@ -166,7 +166,7 @@ async fn a_kind_that_is_not_installed_is_served_without_and_taken_when_it_comes(
     let server = ApiServer::start().await;
     server.uninstall(BACKENDS);
     server.put(route("r"));
-    let mut reading = read(&server, Options::default());
+    let mut reading = read(&server, options());
     reading.synced().await;
     server.put(backend("b"));
     server.install(BACKENDS);
@@ -184,7 +184,7 @@ async fn a_kind_that_is_not_installed_is_served_without_and_taken_when_it_comes(
 async fn a_kind_that_nothing_works_without_is_waited_for_by_name_and_command() {
     let server = ApiServer::start().await;
     server.uninstall(ROUTES);
-    let mut reading = read(&server, Options::default());
+    let mut reading = read(&server, options());
     let waiting = reading.waiting.clone();
     let says = |what: &str| waiting.borrow().iter().any(|line| line.contains(what));
     eventually(|| says("not installed")).await;
@@ -213,7 +213,7 @@ async fn the_version_that_the_server_has_is_read() {
             "to": [{"group": "", "kind": "Service"}],
         },
     }));
-    let mut reading = read(&server, Options::default());
+    let mut reading = read(&server, options());
     reading.synced().await;
     assert!(reading.has("ReferenceGrant default/g"));
 }
@@ -224,8 +224,9 @@ async fn only_secrets_that_are_referred_to_are_read() {
     for name in ["cert", "other"] {
         server.put(secret(name));
     }
+    server.put(class("eg"));
     server.put(gateway_with("eg", "cert"));
-    let mut reading = read(&server, Options::default());
+    let mut reading = read(&server, options());
     reading.synced().await;
     assert!(
         reading.has("Secret default/cert"),
@@ -251,11 +252,33 @@ async fn only_secrets_that_are_referred_to_are_read() {
 async fn a_secret_that_may_not_be_read_holds_nothing_up() {
     let server = ApiServer::start().await;
     server.put(secret("cert"));
+    server.put(class("eg"));
     server.put(gateway_with("eg", "cert"));
     server.refuse(Refusal::new("/secrets", usize::MAX, 403));
-    let mut reading = read(&server, Options::default());
+    let mut reading = read(&server, options());
     reading.synced().await;
     assert!(!reading.has("Secret default/cert"));
+}
+
+#[tokio::test]
+async fn a_secret_of_another_controllers_gateway_is_not_read() {
+    let server = ApiServer::start().await;
+    server.put(secret("cert"));
+    server.put(gateway_with("eg", "cert"));
+    let mut reading = read(&server, options());
+    reading.synced().await;
+    assert!(reading.has("Gateway default/eg"));
+    assert_eq!(server.requests("/secrets"), []);
+    server.put(class("eg"));
+    reading
+        .until(|reading| reading.has("Secret default/cert"))
+        .await;
+    let mut other = class("eg");
+    other["spec"]["controllerName"] = "example.com/other".into();
+    server.put(other);
+    reading
+        .until(|reading| !reading.has("Secret default/cert"))
+        .await;
 }
 
 #[tokio::test]
@@ -265,7 +288,7 @@ async fn lists_come_by_pages_where_they_do_not_stream() {
     for name in ["a", "b", "c", "d", "e"] {
         server.put(route(name));
     }
-    let mut reading = read(&server, Options::default());
+    let mut reading = read(&server, options());
     reading.synced().await;
     assert_eq!(reading.log.len(), 6, "{:?}", reading.log);
     server.delete(&route("c"));
@@ -278,7 +301,7 @@ async fn lists_come_by_pages_where_they_do_not_stream() {
 async fn a_status_is_seen_and_changes_nothing() {
     let server = ApiServer::start().await;
     server.put(gateway("eg"));
-    let mut reading = read(&server, Options::default());
+    let mut reading = read(&server, options());
     reading.synced().await;
     let mut with_status = gateway("eg");
     with_status["status"] = json!({"conditions": [{"type": "Accepted"}]});
@@ -308,6 +331,7 @@ async fn namespaces_and_labels_limit_what_is_read() {
     let options = Options {
         namespaces: vec!["default".into()],
         selector: Some("team=x".into()),
+        ..options()
     };
     let mut reading = read(&server, options);
     reading.synced().await;
@@ -330,7 +354,7 @@ async fn namespaces_and_labels_limit_what_is_read() {
 async fn a_failure_that_lasts_is_named_with_what_is_missing() {
     let server = ApiServer::start().await;
     server.refuse(Refusal::new("/services", usize::MAX, 403));
-    let reading = read(&server, Options::default());
+    let reading = read(&server, options());
     let waiting = reading.waiting.clone();
     eventually(|| waiting.borrow().len() == 1).await;
     let line = || waiting.borrow()[0].clone();

@@ -2,6 +2,14 @@
 
 use serde_json::{Value, json};
 
+/// A class of the controller that the tests call their own.
+pub(super) fn class(name: &str) -> Value {
+    json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass",
+        "metadata": {"name": name}, "spec": {"controllerName": super::CONTROLLER},
+    })
+}
+
 pub(super) fn gateway(name: &str) -> Value {
     json!({
         "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
