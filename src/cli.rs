@@ -22,6 +22,7 @@ mod run;
 mod serve;
 mod shutdown;
 mod signals;
+mod tls;
 mod translate;
 
 use std::process::ExitCode;

@@ -13,6 +13,7 @@ use super::control_plane::{Prepared, Sockets, read};
 use super::log_changes::log_changes;
 use super::options::{DefaultListen, ServerAddresses, ServerOptions, SourceOptions};
 use super::signals::Signals;
+use super::tls::TlsOptions;
 use crate::admin::Gate;
 use crate::source::Update;
 use crate::source::files::Files;
@@ -31,7 +32,8 @@ const HEALTH_PORT: u16 = 18081;
   locum serve
   locum serve --namespaces shop,blog --controller-name gateway.envoyproxy.io/gatewayclass-controller
   locum serve -f manifests/
-  locum serve -f manifests/ --xds-address 0.0.0.0:18000 --log-format json")]
+  locum serve -f manifests/ --xds-address 0.0.0.0:18000 --log-format json
+  locum serve -f manifests/ --tls-cert tls.crt --tls-key tls.key --tls-client-ca ca.crt")]
 pub(super) struct Options {
     #[command(flatten)]
     source: SourceOptions,
@@ -41,6 +43,8 @@ pub(super) struct Options {
     /// [default with resources of a cluster: 0.0.0.0:18081]
     #[arg(long, env = "LOCUM_HEALTH_ADDRESS", value_name = "ADDRESS:PORT")]
     health_address: Option<SocketAddr>,
+    #[command(flatten)]
+    tls: TlsOptions,
     #[command(flatten)]
     cluster: ClusterOptions,
 }
@@ -59,13 +63,23 @@ impl Options {
     async fn files(self, signals: Signals) -> anyhow::Result<ExitCode> {
         self.cluster.refuse()?;
         let source = self.source.files(DefaultListen::Everywhere)?;
+        let tls = self.tls.open()?;
         let addresses = ServerAddresses {
             health: self.health_address,
             ..self.servers.local()
         };
         let sockets = bind(addresses).await?;
         let files = Files::new(source.paths, source.namespace);
-        let prepared = Prepared::new(sockets, source.translation);
+        let mut prepared = Prepared::new(sockets, source.translation);
+        if let Some((tls, renewed)) = tls {
+            let asked = tls.clone();
+            prepared.tls = Some(tls);
+            prepared
+                .gates
+                .push(Gate::new(move || asked.missing().into_iter().collect()));
+            // It ends with the process.
+            tokio::spawn(renewed.run());
+        }
         serve(prepared, |updates| read(files, updates), signals).await
     }
 

@@ -82,6 +82,8 @@ pub struct Certificate {
     pub is_authority: bool,
     /// Whether it names itself as who signed it.
     pub is_root: bool,
+    /// Its number, in hexadecimal as Envoy shows it.
+    pub serial: String,
     /// The names that it is for: DNS names and addresses.
     pub hosts: Vec<String>,
     /// The URIs that it is for.
@@ -116,6 +118,7 @@ impl Certificate {
             not_after: validity.not_after.to_datetime(),
             is_authority: parsed.is_ca(),
             is_root: parsed.subject() == parsed.issuer(),
+            serial: parsed.serial.to_str_radix(16),
             hosts,
             uris,
             public_key: parsed.public_key().raw.to_vec(),

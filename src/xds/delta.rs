@@ -229,6 +229,10 @@ impl Stream {
             self.trust_cold_start();
         }
         self.subscriptions.insert(kind, subscription);
+        // One that comes back is sent the clusters that have changed before it gets to these.
+        if kind == Kind::Endpoint && self.subscriptions.contains_key(&Kind::Cluster) {
+            self.owe_endpoints(&self.subscriptions[&Kind::Cluster].being_sent());
+        }
     }
 
     /// An Envoy that starts asks for listeners only when its clusters are warm. So if it came with
@@ -425,14 +429,9 @@ impl Stream {
     /// They may follow at once, since Envoy takes a stream's responses one after the other. (A
     /// changed listener needs no such thing: it shares its routes with the one before.)
     fn owe_endpoints(&mut self, clusters: &[Arc<Resource>]) {
-        let changed: Vec<_> = clusters
-            .iter()
-            .filter(|cluster| self.subscriptions[&Kind::Cluster].may_have(&cluster.name))
-            .flat_map(|cluster| &cluster.references)
-            .filter(|(kind, _)| *kind == Kind::Endpoint)
-            .collect();
+        let changed = self.subscriptions[&Kind::Cluster].endpoints_of_changed(clusters);
         if let Some(endpoints) = self.subscriptions.get_mut(&Kind::Endpoint) {
-            changed.iter().for_each(|(_, name)| endpoints.owe(name));
+            changed.iter().for_each(|name| endpoints.owe(name));
         }
     }
 }

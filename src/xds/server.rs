@@ -122,6 +122,7 @@ pub async fn serve(
         )
         .add_service(ServingServer::new(watch))
         .add_optional_service(observe);
+    let closed = stopped(running.clone());
     let stopped = stopped(running);
     let served = async {
         match listener {
@@ -130,7 +131,7 @@ pub async fn serve(
                 router.serve_with_incoming_shutdown(incoming, stopped).await
             }
             Listener::Tls(listener, tls) => {
-                let incoming = door::tls(listener, tls);
+                let incoming = door::tls(listener, tls, closed);
                 router.serve_with_incoming_shutdown(incoming, stopped).await
             }
             Listener::Unix(listener) => {

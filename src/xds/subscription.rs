@@ -241,6 +241,20 @@ impl Subscription {
         newest
     }
 
+    /// The resources that responses under way carry.
+    pub fn being_sent(&self) -> Vec<Arc<Resource>> {
+        let outstanding = self.outstanding.iter();
+        outstanding.flat_map(|one| one.sent.clone()).collect()
+    }
+
+    /// The endpoints of those of `clusters` that the proxy may have in some form.
+    pub fn endpoints_of_changed(&self, clusters: &[Arc<Resource>]) -> Vec<Arc<str>> {
+        let changed = clusters.iter().filter(|one| self.may_have(&one.name));
+        let references = changed.flat_map(|cluster| &cluster.references);
+        let endpoints = references.filter(|(kind, _)| *kind == Kind::Endpoint);
+        endpoints.map(|(_, name)| name.clone()).collect()
+    }
+
     /// The oldest response under way that carries `name`.
     pub fn carrier(&self, name: &str) -> Option<&Outstanding> {
         self.outstanding.iter().find(|outstanding| {

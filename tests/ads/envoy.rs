@@ -25,7 +25,7 @@ use crate::harness::{BOUND, GATEWAY, Server};
 const INITIAL_FETCH_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// An Envoy of its own folder and admin port; it is killed when this is dropped.
-struct Envoy {
+pub(crate) struct Envoy {
     process: Child,
     folder: tempfile::TempDir,
 }
@@ -40,6 +40,10 @@ impl Drop for Envoy {
 
 impl Envoy {
     fn start(server: SocketAddr) -> Self {
+        Self::start_with(&bootstrap(server))
+    }
+
+    pub(crate) fn start_with(bootstrap: &Value) -> Self {
         let binary = std::env::var_os("LOCUM_ENVOY").map(PathBuf::from);
         let binary = binary.filter(|binary| binary.is_file());
         let binary =
@@ -48,7 +52,7 @@ impl Envoy {
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let process = Command::new(binary)
             .arg("--config-yaml")
-            .arg(bootstrap(server).to_string())
+            .arg(bootstrap.to_string())
             .arg("--admin-address-path")
             .arg(folder.path().join("admin"))
             .args(["--use-dynamic-base-id", "--concurrency", "1", "-l", "info"])
@@ -59,23 +63,23 @@ impl Envoy {
         Self { process, folder }
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    async fn admin(&self, path: &str) -> Option<String> {
+    pub(crate) async fn admin(&self, path: &str) -> Option<String> {
         let address = std::fs::read_to_string(self.folder.path().join("admin")).ok()?;
         get(address.trim().parse().ok()?, path).await
     }
 
-    async fn stat(&self, name: &str) -> Option<u64> {
+    pub(crate) async fn stat(&self, name: &str) -> Option<u64> {
         let text = self.admin(&format!("/stats?filter=^{name}$")).await?;
         let line = text.lines().find(|line| line.starts_with(name))?;
         line.rsplit(' ').next()?.parse().ok()
     }
 
     /// Waits until a statistic has a value; returns how long that took.
-    async fn awaits(&self, name: &str, value: u64) -> Duration {
+    pub(crate) async fn awaits(&self, name: &str, value: u64) -> Duration {
         let start = Instant::now();
         let reached = timeout(BOUND, async {
             while self.stat(name).await != Some(value) {
@@ -94,7 +98,7 @@ impl Envoy {
 }
 
 /// The body of what `address` answers to GET `path`, if it answers 200.
-async fn get(address: SocketAddr, path: &str) -> Option<String> {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
@@ -150,10 +154,10 @@ fn assignment(cluster: &str, endpoint: SocketAddr) -> Value {
 
 /// What Envoy is to serve: one listener, one route, one EDS cluster.
 #[derive(Clone)]
-struct Edge {
-    listen: SocketAddr,
+pub(crate) struct Edge {
+    pub(crate) listen: SocketAddr,
     backend: SocketAddr,
-    connect_timeout: &'static str,
+    pub(crate) connect_timeout: &'static str,
     /// Changes the listener without draining it.
     stat_prefix: &'static str,
     /// Changes the route.
@@ -240,7 +244,7 @@ async fn backend() -> SocketAddr {
     address
 }
 
-async fn edge() -> Edge {
+pub(crate) async fn edge() -> Edge {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
     Edge {
         listen: free.local_addr().unwrap(),
@@ -264,7 +268,7 @@ impl Server {
         start.elapsed()
     }
 
-    async fn gives(&self, edge: &Edge) -> Duration {
+    pub(crate) async fn gives(&self, edge: &Edge) -> Duration {
         self.publishes(edge.resources()).await
     }
 

@@ -19,3 +19,4 @@ mod reconnect;
 mod refusals;
 mod replicas;
 mod subscriptions;
+mod trust;

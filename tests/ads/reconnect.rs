@@ -74,3 +74,18 @@ async fn a_proxy_that_comes_before_its_snapshot_is_served_when_it_is_there() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_cluster_that_changed_meanwhile_comes_with_its_endpoints() {
+    play(
+        "serve cluster a:2 eds, cluster b:1 eds, endpoint a:1, endpoint b:1
+         > cluster had a:1 b:1
+         < cluster a:2
+         > endpoint had a:1 b:1 +a +b
+         < endpoint a:1
+         > endpoint ack
+         > cluster ack
+         < nothing",
+    )
+    .await;
+}

@@ -1,5 +1,6 @@
 //! The door: connections that come in, each with who is at its other end.
 
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -56,15 +57,18 @@ pub(super) fn unix(
     })
 }
 
-/// Connections over mutual TLS, from the first credentials on. Ends when the stream is dropped.
+/// Connections over mutual TLS, from the first credentials on. When `stopped` resolves, the door is
+/// closed at once, so that who comes back goes to another server.
 pub(super) fn tls(
     listener: TcpListener,
     tls: Tls,
+    stopped: impl Future<Output = ()> + Send + 'static,
 ) -> impl Stream<Item = io::Result<Connection<TlsStream<TcpStream>>>> {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         tokio::select! {
             () = let_in(listener, tls, &sender) => {}
+            () = stopped => {}
             () = sender.closed() => {}
         }
     });
