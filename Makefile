@@ -86,8 +86,8 @@ cluster-shell: ## Open a shell with kubectl in the cluster's network
 
 # With LOCUM_TEST_CLUSTER=1 the cluster of KUBECONFIG is used, whose images are its owner's affair.
 .PHONY: cluster-images
-cluster-images: build image-program envoy cluster
-	@tests/cluster/test-images.sh $(IMAGE_PROGRAM) "$(LOCUM_ENVOY)" target/debug/locum-echo
+cluster-images: build envoy cluster
+	@tests/cluster/test-images.sh target/debug/locum "$(LOCUM_ENVOY)" target/debug/locum-echo
 
 .PHONY: test-cluster
 test-cluster: $(if $(filter 1,$(LOCUM_TEST_CLUSTER)),,cluster-images) ## Run the tests on the cluster (ARGS: which)

@@ -8,6 +8,10 @@
     unreachable_pub,
     reason = "KubeSchema copies the structs, with their `pub`, into functions"
 )]
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "two columns of kubectl's table have types in common"
+)]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};

@@ -9,6 +9,10 @@
     unreachable_pub,
     reason = "KubeSchema copies the structs, with their `pub`, into functions"
 )]
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "two columns of kubectl's table have types in common"
+)]
 
 mod balancer;
 mod connection;
