@@ -5,6 +5,7 @@
 mod compose;
 mod crds;
 mod proxies;
+mod roles;
 mod version;
 
 use std::path::{Path, PathBuf};
