@@ -30,7 +30,8 @@ pub struct HealthCheck {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PassiveHealthCheck {
-    /// How often it is looked whether one that is out may come back.
+    /// How often it is looked whether one that is out may come back. It happens twice a second at
+    /// least, unless failurePercentageThreshold counts over this time.
     #[serde(default = "three_seconds")]
     pub interval: Duration,
     /// How long one is out.

@@ -15,6 +15,11 @@ use crate::model::{
 /// late.
 const DETECTION_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The longest interval of a policy that counts nothing over it. All that it does then is to say
+/// when Envoy sees that an ejection is over: an endpoint that is well again must not wait for it. A
+/// Pod that is ready a moment before it listens is ejected at once, and waits once the whole time.
+pub(super) const RETURN_INTERVAL: Duration = Duration::from_millis(500);
+
 /// How long an endpoint is left out. Its return is blind, and a retry hides the attempt it costs,
 /// so it can be short: the active backend is used again soon after it is well.
 const EJECTION_TIME: Duration = Duration::from_secs(10);

@@ -13,9 +13,9 @@ use crate::table::{Row, time};
 
 /// How soon after the failure the standby must serve.
 const SWITCH_LIMIT: Duration = Duration::from_millis(50);
-/// How long `active` is away. Envoy ends ejections at a tick of the policy's interval (2 s), so the first ends 10 to
-/// 12 s after the failure, the second 12 s later; a return at 15 s is noticed 7 to 9 s after it. (The longest wait, for
-/// a return just after a blind one, is base and interval together.)
+/// How long `active` is away. Envoy ends ejections at a tick of half a second, so the first ends 10
+/// to 10.5 s after the failure and the second as long after that: a return at 15 s is noticed 5 to
+/// 6 s after it. (The longest wait, for a return just after a blind one, is ejection time and tick.)
 const OUTAGE_SECONDS: u32 = 15;
 /// How late after its return `active` may serve again: the page's ejection time and a second.
 const RETURN_LIMIT: Duration = Duration::from_secs(11);

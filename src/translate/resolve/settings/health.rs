@@ -39,8 +39,14 @@ pub(super) fn apply(check: &api::HealthCheck, chain: &mut ChainSettings, refusal
 /// What the policy says; what it leaves out has its API's defaults, but for two that would keep a
 /// tier from failing over: the ejection limit, and that the ejection time multiplies.
 fn outlier_detection(passive: &api::PassiveHealthCheck) -> OutlierDetection {
+    let counted_over_it = passive.failure_percentage_threshold.is_some();
+    let interval = if counted_over_it {
+        passive.interval.0
+    } else {
+        passive.interval.0.min(defaults::RETURN_INTERVAL)
+    };
     OutlierDetection {
-        interval: passive.interval.0,
+        interval,
         base_ejection_time: passive.base_ejection_time.0,
         max_ejection_time: passive.base_ejection_time.0,
         max_ejection_percent: passive
