@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod cert_manager;
 mod compose;
 mod crds;
 mod proxies;
