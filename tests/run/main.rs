@@ -1,13 +1,16 @@
-//! `locum run` with a real Envoy: starting, dying, coming back, ending; and the commands that
-//! print.
+//! `locum run` with a real Envoy: starting, dying, coming back, ending; `locum serve` with Envoys of
+//! others; and the commands that print.
 //!
 //! Each test has its own manifests, state directory and ports, so that they run at the same time.
 
 #![allow(clippy::unwrap_used)]
 
+mod certs;
 mod check;
 mod faults;
 mod gateways;
 mod harness;
 mod lifecycle;
+mod shutdown;
+mod standalone;
 mod translate;
