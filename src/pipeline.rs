@@ -168,7 +168,9 @@ impl Pipeline {
         let previous = self.state.borrow().clone();
         let mut state = previous.after(updates, &self.options);
         if state.revision == previous.revision {
-            // The source is still saying what was there at the start.
+            // The source is still saying what was there at the start, or has found something that
+            // changes nothing.
+            self.metrics.count_problems(&state);
             self.state.send_replace(Arc::new(state));
             return;
         }

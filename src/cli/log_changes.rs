@@ -12,16 +12,20 @@ use crate::problem::Severity;
 /// Logs each translation and each problem that is new.
 pub(super) async fn log_changes(mut states: watch::Receiver<Arc<State>>) {
     let mut told: BTreeSet<Located> = BTreeSet::new();
+    let mut revision = 0;
     while states.changed().await.is_ok() {
         let state = states.borrow_and_update().clone();
         let problems = state.located_problems();
-        let gateways = state.snapshots.len();
-        tracing::info!(
-            revision = state.revision,
-            gateways,
-            problems = counts(&problems),
-            "translated"
-        );
+        if state.revision != revision {
+            revision = state.revision;
+            let gateways = state.snapshots.len();
+            tracing::info!(
+                revision,
+                gateways,
+                problems = counts(&problems),
+                "translated"
+            );
+        }
         let problems: BTreeSet<Located> = problems.into_iter().collect();
         problems.difference(&told).for_each(log);
         told = problems;

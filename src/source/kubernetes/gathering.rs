@@ -41,8 +41,8 @@ pub(super) struct Gathering {
     /// The classes whose Gateways are Locum's.
     own_classes: BTreeSet<Key>,
     findings: BTreeMap<Key, Vec<Finding>>,
-    /// All findings, as long as they are the same.
-    listed_findings: Arc<[Finding]>,
+    /// All findings as they were sent last; nothing where they are different now.
+    listed_findings: Option<Arc<[Finding]>>,
     /// What was not sent yet.
     changes: Vec<Change>,
     has_news: bool,
@@ -73,7 +73,7 @@ impl Gathering {
             references: BTreeMap::new(),
             own_classes: BTreeSet::new(),
             findings: BTreeMap::new(),
-            listed_findings: Arc::new([]),
+            listed_findings: None,
             changes: Vec::new(),
             has_news: false,
             is_synced: false,
@@ -97,11 +97,13 @@ impl Gathering {
                     Ok(permit) => permit.send(self.update()),
                     Err(_) => return Ok(()),
                 },
-                said = self.heard.recv() => {
-                    let mut next = said;
-                    while let Some(said) = next {
+                Some(said) = self.heard.recv() => {
+                    self.take(said);
+                    // What else waits goes into the same update, so much of it that sending has its
+                    // turn.
+                    for _ in 0..WAITING {
+                        let Ok(said) = self.heard.try_recv() else { break };
                         self.take(said);
-                        next = self.heard.try_recv().ok();
                     }
                 }
                 Some(ended) = self.tasks.join_next() => match ended {
@@ -172,7 +174,7 @@ impl Gathering {
         } else {
             self.findings.insert(key, findings);
         }
-        self.listed_findings = self.findings.values().flatten().cloned().collect();
+        self.listed_findings = None;
         self.has_news = true;
     }
 
@@ -248,9 +250,11 @@ impl Gathering {
     /// What came since the last update.
     fn update(&mut self) -> Update {
         self.has_news = false;
+        let findings = &self.findings;
+        let list = || findings.values().flatten().cloned().collect();
         Update {
             changes: std::mem::take(&mut self.changes),
-            findings: self.listed_findings.clone(),
+            findings: self.listed_findings.get_or_insert_with(list).clone(),
             origins: self.origins.clone(),
         }
     }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::seen::{Observed, Refused, Seen};
-use super::target::Watched;
+use super::target::{Need, Watched};
 use crate::problem::Severity;
 use crate::resource::fault::Fault;
 use crate::resource::key::api_version;
@@ -22,6 +22,19 @@ use crate::store::Change;
 
 /// Where kubectl keeps a copy of what was applied: as long as the object, and no part of it.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// The metadata that are content. The others say who wrote what and who waits for whom; a server
+/// may have some that nobody has heard of yet.
+const METADATA: [&str; 8] = [
+    "name",
+    "namespace",
+    "uid",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "labels",
+    "annotations",
+];
 
 /// What has to be said.
 #[derive(Debug, Default)]
@@ -130,7 +143,13 @@ impl Objects {
         news: &mut News,
     ) -> Option<Refused> {
         let spec = value.get("spec").cloned().unwrap_or_default();
-        let parsed = parse(value, "");
+        let mut parsed = parse(value, "");
+        if self.watched.need() == Need::BuiltIn {
+            // A field that Kubernetes has and Locum does not know is nobody's mistake.
+            parsed
+                .faults
+                .retain(|fault| fault.severity == Severity::Error);
+        }
         let key = &notes.key;
         let before = self.known.remove(key);
         // The last good form of an object that was deleted and made anew is another object's.
@@ -210,10 +229,11 @@ impl Objects {
         };
         let metadata = map.get_mut("metadata")?.as_object_mut()?;
         let written_by = status_writer(&metadata.remove("managedFields").unwrap_or_default());
+        let resource_version = metadata.remove("resourceVersion");
+        metadata.retain(|name, _| METADATA.contains(&name.as_str()));
         if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
             annotations.remove(LAST_APPLIED);
         }
-        let resource_version = metadata.remove("resourceVersion");
         let text = |name: &str| metadata.get(name).and_then(Value::as_str);
         Some(Notes {
             key: self

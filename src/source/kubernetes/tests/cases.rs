@@ -145,6 +145,21 @@ async fn an_object_that_does_not_parse_keeps_its_last_good_form_and_says_so() {
 }
 
 #[tokio::test]
+async fn what_a_newer_server_adds_is_no_mistake() {
+    let server = ApiServer::start().await;
+    let mut service = service("s");
+    service["spec"]["newField"] = 1.into();
+    let mut backend = backend("b");
+    backend["metadata"]["newField"] = 1.into();
+    server.put(service);
+    server.put(backend);
+    let mut reading = read(&server, options());
+    reading.synced().await;
+    assert!(reading.has("Service default/s") && reading.has("Backend default/b"));
+    assert_eq!(*reading.findings, []);
+}
+
+#[tokio::test]
 async fn a_good_form_is_not_kept_for_another_object_of_the_same_name() {
     let mut server = ApiServer::start().await;
     server.put(backend("b"));
