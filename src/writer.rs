@@ -33,6 +33,8 @@ use desk::{Begun, Desk};
 
 /// Looks at everything are so far apart at least, whatever changes meanwhile.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
+/// And so many times as long as a look takes: with very many objects it costs a tenth of a core.
+const LOOK_SHARE: u32 = 10;
 
 /// Where the writer looks.
 #[derive(Debug)]
@@ -54,7 +56,8 @@ pub struct Writer<A> {
     ticks: watch::Receiver<u64>,
     desk: Desk,
     under_way: JoinSet<(Begun, Result<Written, Failure>)>,
-    looked: Option<Instant>,
+    /// Before this it is not looked again.
+    rests: Option<Instant>,
     /// When to look again, if something has changed.
     look: Option<Instant>,
 }
@@ -70,7 +73,7 @@ impl<A: StatusApi> Writer<A> {
             ticks,
             desk,
             under_way: JoinSet::new(),
-            looked: None,
+            rests: None,
             look: Some(Instant::now()),
         }
     }
@@ -96,13 +99,13 @@ impl<A: StatusApi> Writer<A> {
             }
             let now = Instant::now();
             if has_changed && self.look.is_none() {
-                let earliest = self.looked.map_or(now, |looked| looked + LOOK_PAUSE);
-                self.look = Some(earliest.max(now));
+                self.look = self.rests.max(Some(now));
             }
             if self.look.is_some_and(|look| look <= now) {
                 self.look = None;
-                self.looked = Some(now);
                 self.look(now);
+                let pause = LOOK_PAUSE.max(now.elapsed() * LOOK_SHARE);
+                self.rests = Some(now + pause);
             }
             for begun in self.desk.begin(now) {
                 let api = self.api.clone();
@@ -128,3 +131,6 @@ impl<A: StatusApi> Writer<A> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,10 +20,10 @@ use crate::status::{Status, Statuses};
 /// Writes under way at the same time: enough to fill the time that an API server takes for one,
 /// few enough to leave it room for others.
 const CONCURRENT: usize = 16;
-/// The pauses between attempts while the API server is away: at most 2 s, since statuses shall be
-/// right soon after it is back.
+/// The pauses between attempts while the API server is away: at most 1 s, since statuses shall be
+/// right soon after it is back, and one that starts still fails once or twice.
 const FIRST_AWAY: Duration = Duration::from_millis(250);
-const LONGEST_AWAY: Duration = Duration::from_secs(2);
+const LONGEST_AWAY: Duration = Duration::from_secs(1);
 /// The longest that an API server which asks for time is given.
 const LONGEST_OVERLOAD: Duration = Duration::from_secs(30);
 
@@ -269,8 +269,8 @@ impl Desk {
                 self.away.pause = FIRST_AWAY;
             }
         }
-        let asked = after.unwrap_or_default().min(LONGEST_OVERLOAD);
-        self.away.until = Some(now + self.away.pause.max(asked));
+        let asked = after.map(|after| after.min(LONGEST_OVERLOAD));
+        self.away.until = Some(now + asked.unwrap_or(self.away.pause));
     }
 
     /// Moves an object to another state.
