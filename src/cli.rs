@@ -12,6 +12,7 @@ mod cluster;
 mod completions;
 mod control_plane;
 mod crds;
+mod kubernetes;
 mod log_changes;
 mod logging;
 mod options;

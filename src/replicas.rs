@@ -19,7 +19,6 @@ mod wire;
 
 use std::net::IpAddr;
 
-pub use election::{LEADS_FOR, LEASE_SECONDS};
 pub use lease::Lease;
 pub use metrics::Metrics;
 pub use observer::Observer;

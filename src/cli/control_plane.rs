@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::options::{Misuse, ServerAddresses};
@@ -87,6 +87,8 @@ async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> 
 pub(super) struct ControlPlane {
     pub(super) states: watch::Receiver<Arc<pipeline::State>>,
     tasks: JoinSet<anyhow::Result<()>>,
+    /// Ends with the xDS server.
+    served: oneshot::Receiver<()>,
 }
 
 /// A control plane whose parts are there and not yet running.
@@ -100,7 +102,7 @@ pub(super) struct Prepared {
     /// The Envoys under this Locum, if it has any.
     pub(super) proxies: Option<watch::Receiver<Proxies>>,
     /// How proxies are met; in plaintext where there is nothing.
-    pub(super) tls: Option<Tls>,
+    tls: Option<Tls>,
     /// What has to be there before Locum is ready, besides the first snapshot.
     pub(super) gates: Vec<Gate>,
 }
@@ -130,6 +132,14 @@ impl Prepared {
         }
     }
 
+    /// Meets proxies over mutual TLS; not ready before it has credentials.
+    pub(super) fn over_tls(&mut self, tls: Tls) {
+        let asked = tls.clone();
+        let missing = Gate::new(move || asked.missing().into_iter().collect());
+        self.gates.push(missing);
+        self.tls = Some(tls);
+    }
+
     /// Starts reading and serving. `source` sends what there is to read; `stop` ends the xDS
     /// server.
     pub(super) fn start<S>(
@@ -155,7 +165,11 @@ impl Prepared {
             None => Listener::Tcp(self.sockets.xds),
         };
         let shared = self.shared.clone();
-        tasks.spawn(async move { Ok(server::serve(listener, shared, stop).await?) });
+        let (serves, served) = oneshot::channel();
+        tasks.spawn(async move {
+            let _serves: oneshot::Sender<()> = serves;
+            Ok(server::serve(listener, shared, stop).await?)
+        });
         let sources = admin::Sources {
             states: self.states.clone(),
             clients: self.shared.clients,
@@ -176,6 +190,7 @@ impl Prepared {
         ControlPlane {
             states: self.states,
             tasks,
+            served,
         }
     }
 }
@@ -190,8 +205,17 @@ pub(super) async fn read(files: Files, updates: mpsc::Sender<Update>) -> anyhow:
 
 impl ControlPlane {
     /// Runs a further part, whose failure is the control plane's.
-    pub(super) fn also(&mut self, part: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
-        self.tasks.spawn(part);
+    pub(super) fn also(&mut self, part: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(async {
+            part.await;
+            Ok(())
+        });
+    }
+
+    /// Waits until the xDS server, which was told to stop, has let its proxies go.
+    pub(super) async fn served(self) {
+        // An error is what the server's end looks like.
+        let _ = self.served.await;
     }
 
     /// Waits until a part fails. Parts that end as they should are not waited for again.

@@ -10,14 +10,13 @@ use tokio::sync::mpsc;
 
 use super::cluster::ClusterOptions;
 use super::control_plane::{Prepared, Sockets, read};
+use super::kubernetes::{NAMESPACE, Plan, Replica, ReplicaOptions};
 use super::log_changes::log_changes;
 use super::options::{DefaultListen, ServerAddresses, ServerOptions, SourceOptions};
 use super::signals::Signals;
 use super::tls::TlsOptions;
-use crate::admin::Gate;
 use crate::source::Update;
 use crate::source::files::Files;
-use crate::source::kubernetes::Kubernetes;
 
 /// The port where the kubelet and Prometheus ask.
 const HEALTH_PORT: u16 = 18081;
@@ -25,8 +24,9 @@ const HEALTH_PORT: u16 = 18081;
 /// Serve Envoys that run elsewhere, from Kubernetes or from files
 ///
 /// Without -f the resources come from the cluster that kubectl would talk to, or from the one whose
-/// Pod this runs in. An Envoy that shall serve a Gateway calls itself NAMESPACE/NAME in its
-/// node.cluster; `locum bootstrap` prints a configuration to start one with.
+/// Pod this runs in; then several replicas may serve, one of which writes statuses. An Envoy that
+/// shall serve a Gateway calls itself NAMESPACE/NAME in its node.cluster; `locum bootstrap` prints a
+/// configuration to start one with.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   locum serve
@@ -47,6 +47,8 @@ pub(super) struct Options {
     tls: TlsOptions,
     #[command(flatten)]
     cluster: ClusterOptions,
+    #[command(flatten)]
+    replica: ReplicaOptions,
 }
 
 impl Options {
@@ -63,7 +65,8 @@ impl Options {
     async fn files(self, signals: Signals) -> anyhow::Result<ExitCode> {
         self.cluster.refuse()?;
         let source = self.source.files(DefaultListen::Everywhere)?;
-        let tls = self.tls.open()?;
+        let domain = self.tls.domain(NAMESPACE)?;
+        let tls = self.tls.open(&domain)?;
         let addresses = ServerAddresses {
             health: self.health_address,
             ..self.servers.local()
@@ -72,11 +75,7 @@ impl Options {
         let files = Files::new(source.paths, source.namespace);
         let mut prepared = Prepared::new(sockets, source.translation);
         if let Some((tls, renewed)) = tls {
-            let asked = tls.clone();
-            prepared.tls = Some(tls);
-            prepared
-                .gates
-                .push(Gate::new(move || asked.missing().into_iter().collect()));
+            prepared.over_tls(tls);
             // It ends with the process.
             tokio::spawn(renewed.run());
         }
@@ -85,21 +84,23 @@ impl Options {
 
     async fn kubernetes(self, signals: Signals) -> anyhow::Result<ExitCode> {
         let translation = self.source.kubernetes()?;
-        let (client, what) = self
-            .cluster
-            .connect(translation.controller_names.clone())
-            .await?;
+        let member = self.replica.member()?;
+        let domain = self.tls.domain(&member.namespace)?;
+        let files = self.tls.open(&domain)?;
+        let controllers = translation.controller_names.clone();
+        let (client, what) = self.cluster.connect(controllers).await?;
         let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, HEALTH_PORT));
         let health = self.health_address.unwrap_or(everywhere);
         let sockets = bind(self.servers.everywhere(health)).await?;
-        let mut prepared = Prepared::new(sockets, translation);
-        let kubernetes = Kubernetes::new(client, what, &mut prepared.registry);
-        let waiting = kubernetes.waiting();
-        prepared
-            .gates
-            .push(Gate::new(move || waiting.borrow().to_vec()));
-        let source = |updates| async { Ok(kubernetes.watch(updates).await?) };
-        serve(prepared, source, signals).await
+        let plan = Plan {
+            member,
+            client,
+            what,
+            translation,
+            domain,
+            files,
+        };
+        Replica::start(plan, sockets).serve(signals).await
     }
 }
 
@@ -132,5 +133,6 @@ where
         () = signals.next() => {}
     }
     drop(stop);
+    control_plane.served().await;
     Ok(ExitCode::SUCCESS)
 }

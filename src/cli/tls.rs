@@ -46,26 +46,30 @@ pub(super) struct TlsOptions {
 }
 
 impl TlsOptions {
-    /// Mutual TLS from the files, if any are named, and what takes renewed ones over.
-    pub(super) fn open(self) -> Result<Option<(Tls, Files)>, Misuse> {
+    /// The names in certificates, for a Locum in `namespace`.
+    pub(super) fn domain(&self, namespace: &str) -> Result<Domain, Misuse> {
         if let Some(flaw) = names::SUBDOMAIN.flaw(&self.trust_domain) {
             return Err(Misuse::new(format!("--trust-domain {flaw}")));
         }
+        Ok(Domain {
+            trust_domain: self.trust_domain.clone(),
+            namespace: namespace.to_owned(),
+        })
+    }
+
+    /// Mutual TLS from the files, if any are named, and what takes renewed ones over.
+    pub(super) fn open(self, domain: &Domain) -> Result<Option<(Tls, Files)>, Misuse> {
         let (Some(certificate), Some(key), Some(client_ca)) =
             (self.tls_cert, self.tls_key, self.tls_client_ca)
         else {
             return Ok(None);
-        };
-        let domain = Domain {
-            trust_domain: self.trust_domain,
-            ..Domain::default()
         };
         let paths = Paths {
             certificate,
             key,
             client_ca,
         };
-        let opened = Files::open(paths, domain);
+        let opened = Files::open(paths, domain.clone());
         opened
             .map(Some)
             .map_err(|error| Misuse::new(error.to_string()))

@@ -51,14 +51,15 @@ impl Peer {
             };
             if heard {
                 (pause, silent) = (PAUSE.0, false);
-                tracing::info!(replica = self.name, %status, "a replica is no longer heard");
+                let why = status.message();
+                tracing::info!(replica = self.name, why, "a replica is no longer heard");
                 if self.tell(News::Lost).await.is_err() {
                     return;
                 }
             } else if !silent {
                 silent = true;
-                let address = self.address;
-                tracing::warn!(replica = self.name, %address, %status, "a replica cannot be heard");
+                let (address, why) = (self.address, status.message());
+                tracing::warn!(replica = self.name, %address, why, "a replica cannot be heard");
             }
             tokio::select! {
                 () = sleep(pause) => {}

@@ -18,24 +18,15 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::election::Election;
+use super::election::{Election, TIMING, Timing};
 use super::metrics::Metrics;
-
-/// How often a leader renews its entry: a request may fail twice and be slow before it counts.
-const RENEW_INTERVAL: Duration = Duration::from_secs(2);
-
-/// How often the others look, and how long a turn that failed is rested from. A released Lease is
-/// taken within it.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long the API server may take to answer.
-const REQUEST_BOUND: Duration = Duration::from_secs(2);
+use super::{LEASE, Member};
 
 /// Why a turn failed.
 #[derive(Debug, thiserror::Error)]
 enum LeaseError {
-    #[error("the API server did not answer within {REQUEST_BOUND:?}")]
-    Silence,
+    #[error("the API server did not answer within {0:?}")]
+    Silence(Duration),
     // Boxed: it is 200 bytes large.
     #[error(transparent)]
     Api(Box<kube::Error>),
@@ -55,8 +46,8 @@ fn is_answer(error: &kube::Error, code: u16) -> bool {
 /// A replica's part in the election.
 pub struct Lease {
     api: Api<v1::Lease>,
-    name: String,
     election: Election,
+    timing: Timing,
     leads: watch::Sender<bool>,
     metrics: Metrics,
     start: Instant,
@@ -65,20 +56,13 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// A part in the election for the Lease `name`, and where to see whether this replica, called
-    /// `identity`, leads.
-    pub fn new(
-        client: Client,
-        namespace: &str,
-        name: &str,
-        identity: &str,
-        metrics: Metrics,
-    ) -> (Self, watch::Receiver<bool>) {
+    /// The part of this replica, and where to see whether it leads.
+    pub fn new(client: Client, member: &Member, metrics: Metrics) -> (Self, watch::Receiver<bool>) {
         let (leads, receiver) = watch::channel(false);
         let lease = Self {
-            api: Api::namespaced(client, namespace),
-            name: name.to_owned(),
-            election: Election::new(identity.to_owned()),
+            api: Api::namespaced(client, &member.namespace),
+            election: Election::new(member.name.clone(), TIMING),
+            timing: TIMING,
             leads,
             metrics,
             start: Instant::now(),
@@ -87,7 +71,7 @@ impl Lease {
         (lease, receiver)
     }
 
-    /// Takes part until `stop`; then hands the Lease on, within twice [`REQUEST_BOUND`].
+    /// Takes part until `stop`; then hands the Lease on, within the time of two requests.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         loop {
@@ -106,31 +90,39 @@ impl Lease {
             // Whatever the request does, leading ends in time.
             Some(until) => timeout(until - now, self.look_and_write())
                 .await
-                .unwrap_or(Err(LeaseError::Silence)),
+                .unwrap_or(Err(LeaseError::Silence(until - now))),
             None => self.look_and_write().await,
         };
         let failed = ended.is_err();
         self.note(ended);
         self.tell();
-        let leads_until = self.election.leads_until(self.start.elapsed());
-        let pause = match leads_until {
-            Some(_) if !failed => RENEW_INTERVAL,
-            Some(until) => LOOK_INTERVAL.min(until.saturating_sub(self.start.elapsed())),
-            None => LOOK_INTERVAL,
-        };
-        sleep(pause).await;
+        sleep(self.pause(failed)).await;
         self.tell();
+    }
+
+    /// How long to rest after a turn.
+    fn pause(&self, failed: bool) -> Duration {
+        let now = self.start.elapsed();
+        let due = match (self.election.leads_until(now), self.election.vacant_from()) {
+            (Some(_), _) if !failed => return self.timing.renew,
+            (Some(until), _) => until,
+            (None, Some(vacant)) if !failed => vacant,
+            _ => return self.timing.look,
+        };
+        self.timing.look.min(due.saturating_sub(now))
     }
 
     /// Reads the Lease where that is needed, and writes it where it is to be had.
     async fn look_and_write(&mut self) -> Result<(), LeaseError> {
         if self.election.is_blind(self.start.elapsed()) {
-            match bounded(self.api.get(&self.name)).await {
+            match self.bounded(self.api.get(LEASE)).await {
                 Ok(lease) => self.election.read(self.start.elapsed(), lease),
                 Err(LeaseError::Api(error)) if is_answer(&error, 404) => {
                     let begun = self.start.elapsed();
-                    let first = self.election.first(&self.name, Timestamp::now());
-                    let created = bounded(self.api.create(&PostParams::default(), &first)).await?;
+                    let first = self.election.first(Timestamp::now());
+                    let created = self
+                        .bounded(self.api.create(&PostParams::default(), &first))
+                        .await?;
                     self.election.wrote(begun, created);
                     return Ok(());
                 }
@@ -141,11 +133,9 @@ impl Lease {
         let Some(wanted) = self.election.wanted(begun, Timestamp::now()) else {
             return Ok(());
         };
-        match bounded(
-            self.api
-                .replace(&self.name, &PostParams::default(), &wanted),
-        )
-        .await
+        match self
+            .bounded(self.api.replace(LEASE, &PostParams::default(), &wanted))
+            .await
         {
             Ok(written) => {
                 self.election.wrote(begun, written);
@@ -168,19 +158,20 @@ impl Lease {
             return;
         }
         match self.write_release().await {
-            Ok(()) => tracing::info!(lease = self.name, "released the lease"),
+            Ok(()) => tracing::info!(lease = LEASE, "released the lease"),
             // Then it ends by itself.
-            Err(error) => tracing::warn!(lease = self.name, %error, "could not release the lease"),
+            Err(error) => tracing::warn!(lease = LEASE, %error, "could not release the lease"),
         }
     }
 
     async fn write_release(&mut self) -> Result<(), LeaseError> {
         // A renewal may have been under way: what is there now has to be read.
-        let lease = bounded(self.api.get(&self.name)).await?;
+        let lease = self.bounded(self.api.get(LEASE)).await?;
         self.election.read(self.start.elapsed(), lease);
         if let Some(released) = self.election.release() {
             let how = PostParams::default();
-            bounded(self.api.replace(&self.name, &how, &released)).await?;
+            self.bounded(self.api.replace(LEASE, &how, &released))
+                .await?;
         }
         Ok(())
     }
@@ -194,9 +185,9 @@ impl Lease {
             Err(error) => Some(error.to_string()),
         };
         match (&self.trouble, &trouble) {
-            (Some(_), None) => tracing::info!(lease = self.name, "the lease can be used again"),
+            (Some(_), None) => tracing::info!(lease = LEASE, "the lease can be used again"),
             (before, Some(error)) if before.as_ref() != Some(error) => {
-                tracing::warn!(lease = self.name, error, "the lease cannot be used");
+                tracing::warn!(lease = LEASE, error, "the lease cannot be used");
             }
             _ => {}
         }
@@ -214,17 +205,21 @@ impl Lease {
         if changed {
             self.metrics.leads(now_leads);
             if now_leads {
-                tracing::info!(lease = self.name, "this replica leads: it writes statuses");
+                tracing::info!(lease = LEASE, "this replica leads: it writes statuses");
             } else {
-                tracing::info!(lease = self.name, "this replica leads no more");
+                tracing::info!(lease = LEASE, "this replica leads no more");
             }
         }
     }
-}
 
-async fn bounded<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, LeaseError> {
-    match timeout(REQUEST_BOUND, request).await {
-        Ok(answer) => answer.map_err(|error| LeaseError::Api(Box::new(error))),
-        Err(_) => Err(LeaseError::Silence),
+    async fn bounded<T>(
+        &self,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, LeaseError> {
+        let bound = self.timing.request;
+        match timeout(bound, request).await {
+            Ok(answer) => answer.map_err(|error| LeaseError::Api(Box::new(error))),
+            Err(_) => Err(LeaseError::Silence(bound)),
+        }
     }
 }

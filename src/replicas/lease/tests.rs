@@ -15,7 +15,6 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::codegen::Service;
 
-use super::super::election::{LEADS_FOR, LEASE_SECONDS};
 use super::*;
 
 /// How the API server fares.
@@ -127,7 +126,14 @@ struct Replica {
 impl Replica {
     fn start(name: &str, server: &ApiServer) -> Self {
         let client = Client::new(server.clone(), "default");
-        let (lease, leads) = Lease::new(client, "system", "locum", name, Metrics::default());
+        let member = Member {
+            name: name.into(),
+            namespace: "locum-system".into(),
+            ip: None,
+        };
+        let (mut lease, leads) = Lease::new(client, &member, Metrics::default());
+        lease.timing = QUICK;
+        lease.election = Election::new(name.into(), QUICK);
         let (stop, stopped) = oneshot::channel();
         let stopped = stopped.map(|_| ());
         Self {
@@ -146,11 +152,19 @@ impl Replica {
     }
 }
 
-const SOON: Duration = Duration::from_secs(3);
+/// Everything a few times quicker than in earnest.
+const QUICK: Timing = Timing {
+    lease_seconds: 2,
+    leads_for: Duration::from_millis(1500),
+    renew: Duration::from_millis(300),
+    look: Duration::from_millis(100),
+    request: Duration::from_millis(300),
+};
 
-fn lease_length() -> Duration {
-    Duration::from_secs(LEASE_SECONDS.unsigned_abs().into())
-}
+const LEASE_LENGTH: Duration = Duration::from_secs(2);
+
+/// Long enough for two renewals.
+const SOON: Duration = Duration::from_millis(800);
 
 #[tokio::test]
 async fn of_two_replicas_one_leads_and_hands_on_when_it_ends() {
@@ -175,8 +189,8 @@ async fn a_leader_that_is_killed_is_followed_when_its_lease_ends() {
     let mut second = Replica::start("second", &server);
     tokio::time::sleep(SOON).await;
     first.task.abort();
-    let took = second.awaits(true, lease_length() + SOON).await;
-    assert!(took > lease_length() - SOON, "{took:?}");
+    let took = second.awaits(true, LEASE_LENGTH + SOON).await;
+    assert!(took > LEASE_LENGTH - SOON, "{took:?}");
 }
 
 /// A leader whose API server fares badly for a while.
@@ -185,13 +199,11 @@ async fn survives(weather: Weather) {
     let mut replica = Replica::start("first", &server);
     replica.awaits(true, SOON).await;
     server.weather(weather);
-    let took = replica
-        .awaits(false, LEADS_FOR + Duration::from_secs(1))
-        .await;
+    let took = replica.awaits(false, QUICK.leads_for + SOON).await;
     assert!(took > SOON, "one failure costs nothing: {took:?}");
     server.weather(Weather::Fair);
     // A request may be under way that is still to fail.
-    replica.awaits(true, SOON + REQUEST_BOUND).await;
+    replica.awaits(true, SOON + QUICK.request).await;
 }
 
 #[tokio::test]
@@ -211,7 +223,7 @@ async fn an_api_server_in_trouble_is_not_asked_in_a_hurry() {
     replica.awaits(true, SOON).await;
     server.weather(Weather::Errors);
     let before = server.requests();
-    tokio::time::sleep(LOOK_INTERVAL * 4).await;
+    tokio::time::sleep(QUICK.look * 4).await;
     let requests = server.requests() - before;
     assert!((1..=5).contains(&requests), "{requests}");
 }
