@@ -69,6 +69,11 @@ impl Bench {
         &self.cluster
     }
 
+    /// A client for what goes beyond reading.
+    pub(crate) fn client(&self) -> kube::Client {
+        self.api.clone()
+    }
+
     pub(crate) fn namespace(&self) -> &str {
         &self.namespace
     }
