@@ -36,7 +36,7 @@ pub enum FilesError {
         error: std::io::Error,
     },
     #[error("{}: {flaw}", paths.said())]
-    Useless { paths: Paths, flaw: Flaw },
+    Useless { paths: Box<Paths>, flaw: Flaw },
 }
 
 /// Files with credentials, and what was read of them last.
@@ -88,7 +88,7 @@ impl Files {
         let read = paths.texts()?;
         let (tls, renewal) = Tls::waiting(domain, "the files are being read");
         renewal.renew(&read).map_err(|flaw| FilesError::Useless {
-            paths: paths.clone(),
+            paths: Box::new(paths.clone()),
             flaw,
         })?;
         let files = Self {
@@ -123,7 +123,7 @@ impl Files {
         self.renewal
             .renew(&found)
             .map_err(|flaw| FilesError::Useless {
-                paths: self.paths.clone(),
+                paths: Box::new(self.paths.clone()),
                 flaw,
             })?;
         tracing::info!("renewed certificate in use");
