@@ -26,15 +26,15 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The next wait; at least what the server `asked` for.
+    /// The next wait: what the server `asked` for, which then says itself how long it needs.
     pub(super) fn next(&mut self, asked: Option<Duration>) -> Duration {
+        if let Some(asked) = asked {
+            let asked = asked.clamp(FIRST, LONGEST_ASKED);
+            return between(asked, asked + asked / 4);
+        }
         let wait = self.next;
         self.next = (wait * 2).min(LONGEST);
-        let wait = between(wait / 2, wait);
-        match asked {
-            Some(asked) => asked.min(LONGEST_ASKED) + wait,
-            None => wait,
-        }
+        between(wait / 2, wait)
     }
 
     /// The next wait is the first again.
@@ -71,8 +71,11 @@ mod tests {
     #[test]
     fn a_server_that_asks_for_time_gets_it_within_reason() {
         let mut backoff = Backoff::default();
-        let asked = Duration::from_secs(7);
-        assert!(backoff.next(Some(asked)) >= asked);
-        assert!(backoff.next(Some(Duration::from_secs(86_400))) <= LONGEST_ASKED + LONGEST);
+        let asked = Duration::from_secs(8);
+        for _ in 0..8 {
+            let wait = backoff.next(Some(asked));
+            assert!(wait >= asked && wait <= Duration::from_secs(10), "{wait:?}");
+        }
+        assert!(backoff.next(Some(Duration::from_secs(86_400))) <= LONGEST_ASKED * 5 / 4);
     }
 }
