@@ -18,13 +18,14 @@ use super::control_plane::{ControlPlane, Prepared, Sockets};
 use super::log_changes::log_changes;
 use super::options::Misuse;
 use super::signals::Signals;
+use super::tls::Known;
 use crate::admin::Gate;
 use crate::replicas::{self, Dial, Lease, Member, Observer, Own};
 use crate::resource::names;
 use crate::source::kubernetes::{self as source, Kubernetes};
 use crate::translate;
 use crate::trust::secrets::Secrets;
-use crate::trust::{Domain, Files, Tls};
+use crate::trust::{Domain, Tls};
 use crate::writer::{self, Writer};
 
 /// How long a replica that is to end serves on after it has said that it is not ready: only when
@@ -84,20 +85,23 @@ pub(super) struct Plan {
     pub(super) translation: translate::Options,
     /// The names in certificates.
     pub(super) domain: Domain,
-    /// Credentials in files; Locum keeps its own in Secrets where there are none.
-    pub(super) files: Option<(Tls, Files)>,
+    /// How Envoys are known; where nothing was said, by the Secrets that Locum keeps itself.
+    pub(super) known: Known,
 }
 
 impl Plan {
-    /// Mutual TLS, and what keeps its credentials new.
-    fn tls(&mut self, leads: &watch::Receiver<bool>) -> (Tls, BoxFuture<'static, ()>) {
-        if let Some((tls, files)) = self.files.take() {
-            return (tls, files.run().boxed());
+    /// Mutual TLS, and what keeps its credentials new; nothing for plaintext.
+    fn tls(&mut self, leads: &watch::Receiver<bool>) -> Option<(Tls, BoxFuture<'static, ()>)> {
+        match std::mem::replace(&mut self.known, Known::Unsaid) {
+            Known::Nobody => None,
+            Known::Files(tls, files) => Some((tls, files.run().boxed())),
+            Known::Unsaid => {
+                let (client, domain) = (self.client.clone(), self.domain.clone());
+                let cluster_domain = &self.translation.cluster_domain;
+                let (tls, secrets) = Secrets::new(client, domain, cluster_domain, leads.clone());
+                Some((tls, secrets.run().boxed()))
+            }
         }
-        let (client, domain) = (self.client.clone(), self.domain.clone());
-        let cluster_domain = &self.translation.cluster_domain;
-        let (tls, secrets) = Secrets::new(client, domain, cluster_domain, leads.clone());
-        (tls, secrets.run().boxed())
     }
 }
 
@@ -122,10 +126,10 @@ impl Replica {
         let registry = &mut prepared.registry;
         let metrics = replicas::Metrics::register(registry);
         let (lease, leads) = Lease::new(plan.client.clone(), &plan.member, metrics.clone());
-        let (tls, keeper) = plan.tls(&leads);
+        let (tls, keeper) = plan.tls(&leads).unzip();
         let (sees, own) = Own::new();
         let own_watch = replicas::watch(prepared.shared.clients.clone(), states.clone(), sees);
-        let dial = Dial::Tls(tls.clone());
+        let dial = tls.clone().map_or(Dial::Plaintext, Dial::Tls);
         let (observer, observed) =
             Observer::new(own.clone(), plan.member, states.clone(), dial, metrics);
         let kubernetes = Kubernetes::new(plan.client.clone(), plan.what, registry);
@@ -141,12 +145,17 @@ impl Replica {
 
         let (leaving, is_leaving) = watch::channel(false);
         prepared.gates = gates(kubernetes.waiting(), is_leaving.clone());
-        prepared.over_tls(tls);
+        match tls {
+            Some(tls) => prepared.over_tls(tls),
+            None => tracing::warn!("--insecure: whoever reaches --xds-address is let in"),
+        }
         prepared.shared.own = Some(own);
         let (serving, stopped) = oneshot::channel::<()>();
         let read = |updates| async { Ok(kubernetes.watch(updates).await?) };
         let mut control_plane = prepared.start(read, stopped.map(|_| ()));
-        control_plane.also(keeper);
+        if let Some(keeper) = keeper {
+            control_plane.also(keeper);
+        }
         control_plane.also(own_watch);
         control_plane.also(observer.run(leads));
         control_plane.also(writer.run());

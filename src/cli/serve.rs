@@ -14,7 +14,7 @@ use super::kubernetes::{NAMESPACE, Plan, Replica, ReplicaOptions};
 use super::log_changes::log_changes;
 use super::options::{DefaultListen, ServerAddresses, ServerOptions, SourceOptions};
 use super::signals::Signals;
-use super::tls::TlsOptions;
+use super::tls::{Known, TlsOptions};
 use crate::source::Update;
 use crate::source::files::Files;
 
@@ -66,7 +66,7 @@ impl Options {
         self.cluster.refuse()?;
         let source = self.source.files(DefaultListen::Everywhere)?;
         let domain = self.tls.domain(NAMESPACE)?;
-        let tls = self.tls.open(&domain)?;
+        let known = self.tls.known(&domain)?;
         let addresses = ServerAddresses {
             health: self.health_address,
             ..self.servers.local()
@@ -74,7 +74,7 @@ impl Options {
         let sockets = bind(addresses).await?;
         let files = Files::new(source.paths, source.namespace);
         let mut prepared = Prepared::new(sockets, source.translation);
-        if let Some((tls, renewed)) = tls {
+        if let Known::Files(tls, renewed) = known {
             prepared.over_tls(tls);
             // It ends with the process.
             tokio::spawn(renewed.run());
@@ -86,7 +86,7 @@ impl Options {
         let translation = self.source.kubernetes()?;
         let member = self.replica.member()?;
         let domain = self.tls.domain(&member.namespace)?;
-        let files = self.tls.open(&domain)?;
+        let known = self.tls.known(&domain)?;
         let controllers = translation.controller_names.clone();
         let (client, what) = self.cluster.connect(controllers).await?;
         let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, HEALTH_PORT));
@@ -98,7 +98,7 @@ impl Options {
             what,
             translation,
             domain,
-            files,
+            known,
         };
         Replica::start(plan, sockets).serve(signals).await
     }

@@ -1,8 +1,9 @@
-//! Options for mutual TLS with the Envoys, where the certificates are files.
+//! Options for how Locum and the Envoys know each other: by mutual TLS, or not at all.
 
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 use super::options::Misuse;
 use crate::resource::names;
@@ -43,6 +44,25 @@ pub(super) struct TlsOptions {
         default_value = "cluster.local"
     )]
     trust_domain: String,
+    /// With resources from Kubernetes: meet Envoys in plaintext, so that whoever reaches
+    /// --xds-address is let in. Files are served in plaintext unless --tls-cert is given
+    #[arg(
+        long,
+        env = "LOCUM_INSECURE",
+        value_parser = BoolishValueParser::new(),
+        conflicts_with = "tls_cert"
+    )]
+    insecure: bool,
+}
+
+/// How Envoys are known.
+pub(super) enum Known {
+    /// As nothing else was said.
+    Unsaid,
+    /// By certificates in files.
+    Files(Tls, Box<Files>),
+    /// Not at all, as the user wants it.
+    Nobody,
 }
 
 impl TlsOptions {
@@ -57,12 +77,15 @@ impl TlsOptions {
         })
     }
 
-    /// Mutual TLS from the files, if any are named, and what takes renewed ones over.
-    pub(super) fn open(self, domain: &Domain) -> Result<Option<(Tls, Files)>, Misuse> {
+    /// How Envoys are to be known.
+    pub(super) fn known(self, domain: &Domain) -> Result<Known, Misuse> {
+        if self.insecure {
+            return Ok(Known::Nobody);
+        }
         let (Some(certificate), Some(key), Some(client_ca)) =
             (self.tls_cert, self.tls_key, self.tls_client_ca)
         else {
-            return Ok(None);
+            return Ok(Known::Unsaid);
         };
         let paths = Paths {
             certificate,
@@ -71,7 +94,7 @@ impl TlsOptions {
         };
         let opened = Files::open(paths, domain.clone());
         opened
-            .map(Some)
+            .map(|(tls, files)| Known::Files(tls, Box::new(files)))
             .map_err(|error| Misuse::new(error.to_string()))
     }
 }
