@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tonic::Status;
 
 use super::peer::Dial;
 use super::wire;
 use crate::api::v1;
 use crate::api::v1::replicas_client::ReplicasClient;
-use crate::status::observations::Observation;
+use crate::status::observations::{Observation, REPLICA_BOUND};
 
 /// The pause before a replica is tried again: at first, and at most. Proxies that moved away from
 /// it are seen elsewhere; only those that stay with it wait for this.
@@ -34,7 +34,7 @@ pub(super) struct Peer {
     pub(super) name: String,
     pub(super) address: SocketAddr,
     pub(super) dial: Dial,
-    /// Whether it is still among those that serve. One that is not says on until it has ended.
+    /// Whether it is still among those that serve. One that is not is heard on until it has ended.
     pub(super) listed: watch::Receiver<bool>,
     pub(super) news: mpsc::Sender<(String, News)>,
 }
@@ -43,22 +43,24 @@ impl Peer {
     /// Sends what the replica says until it has gone, or nobody listens.
     pub(super) async fn hear(mut self) {
         let mut pause = PAUSE.0;
-        let mut silent = false;
+        let mut silent_since = Instant::now();
+        let mut warned = false;
         while *self.listed.borrow() && !self.news.is_closed() {
             let mut heard = false;
             let Err(status) = self.stream(&mut heard).await else {
                 return;
             };
+            let why = status.message();
             if heard {
-                (pause, silent) = (PAUSE.0, false);
-                let why = status.message();
+                (pause, warned, silent_since) = (PAUSE.0, false, Instant::now());
                 tracing::info!(replica = self.name, why, "a replica is no longer heard");
                 if self.tell(News::Lost).await.is_err() {
                     return;
                 }
-            } else if !silent {
-                silent = true;
-                let (address, why) = (self.address, status.message());
+            } else if !warned && silent_since.elapsed() > REPLICA_BOUND {
+                // One that only starts is heard before that.
+                warned = true;
+                let address = self.address;
                 tracing::warn!(replica = self.name, %address, why, "a replica cannot be heard");
             }
             tokio::select! {

@@ -166,7 +166,9 @@ impl<'a> Overlay<'a> {
             observed_generation: translated.observed_generation,
             body: StatusBody::Gateway(gateway),
         });
-        if refusals.is_empty() && matches!(verdict, Verdict::Waiting { .. }) {
+        // A new leader hears of the proxies of all replicas within moments.
+        let soon = matches!(verdict, Verdict::Waiting { .. } | Verdict::Unknown);
+        if refusals.is_empty() && soon {
             Wanted::Settling(status)
         } else {
             Wanted::Status(status)

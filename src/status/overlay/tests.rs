@@ -255,12 +255,13 @@ fn what_translation_says_against_a_gateway_stands_before_what_proxies_say() {
 }
 
 #[test]
-fn proxies_that_are_being_told_are_given_a_moment() {
+fn proxies_that_are_being_told_or_were_not_heard_yet_are_given_a_moment() {
     let is_settling = |observed: &Observed| {
         let wanted = wanted(&statuses(), observed, &gateway_key(), &Value::Null);
         matches!(wanted, Wanted::Settling(_))
     };
     assert!(is_settling(&proxies(&[("b", Progress::Behind)])));
+    assert!(is_settling(&Observed::default()));
     assert!(!is_settling(&proxies(&[])));
     assert!(!is_settling(&programmed()));
 }
