@@ -236,7 +236,8 @@ fn says_refused(status: &Value) -> bool {
 /// That proxies refuse, in their words.
 fn refused(refusals: &[&Refusal]) -> Condition {
     let sentences = refusals.iter().map(|refusal| {
-        let mut sentence = refusal.to_string();
+        // Envoy's words may end with a line break.
+        let mut sentence = refusal.to_string().trim_end().to_owned();
         if let Some(first) = sentence.get_mut(..1) {
             first.make_ascii_uppercase();
         }

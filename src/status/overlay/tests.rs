@@ -120,7 +120,7 @@ fn refusing(name: &str, owners: &[Key]) -> Observed {
         kind: "cluster".into(),
         name: name.into(),
         owners: owners.to_vec(),
-        message: WORDS.into(),
+        message: format!("{WORDS}\n"),
     };
     Observed {
         refusals: [refusal].into(),
