@@ -1,5 +1,5 @@
-//! What Locum may do in a cluster: that nothing it watches or writes is left out. (That nothing is
-//! left over, the tests on a cluster see in the API server's audit log.)
+//! What Locum may do in a cluster: that nothing it watches or writes is left out. That nothing is
+//! left over is not tested yet; an API server's audit log would show it.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -121,7 +121,7 @@ async fn an_envoy_is_replaced_under_load_and_nothing_is_lost() {
     ready(&new).await;
     service.has(&ports);
     sleep(Duration::from_millis(500)).await;
-    let mut waits = shutdown(old.admin, &["--min-wait", "3s", "--max-wait", "15s"]);
+    let mut waits = shutdown(old.admin, &["--min-wait", "5s", "--max-wait", "15s"]);
     let mut waits = Process(waits.stdout(Stdio::null()).spawn().unwrap());
     let begun = Instant::now();
     until("not ready", || !old.is_ready());
@@ -135,10 +135,7 @@ async fn an_envoy_is_replaced_under_load_and_nothing_is_lost() {
     }
     assert!(ended.unwrap().success());
     let took = begun.elapsed();
-    assert!(
-        took > Duration::from_secs(3) && took < Duration::from_secs(12),
-        "{took:?}"
-    );
+    assert!(took > Duration::from_secs(4), "{took:?}");
     old.terminate();
     sleep(Duration::from_millis(500)).await;
     for load in loads {

@@ -42,7 +42,7 @@ fn the_page_is_one_dns_cluster_with_two_priorities() {
     assert_eq!(priorities(&cluster["load_assignment"]), [(0, 1), (1, 1)]);
     let outliers = &cluster["outlier_detection"];
     assert_eq!(outliers["base_ejection_time"], "10s");
-    assert_eq!(outliers["interval"], "2s");
+    assert_eq!(outliers["interval"], "0.500s");
     assert_eq!(outliers["max_ejection_percent"], 100);
 }
 
