@@ -31,6 +31,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 const NAME_LIMIT: usize = 63;
 
 /// The world of one case.
+#[derive(Clone)]
 pub(crate) struct Bench {
     cluster: Cluster,
     api: kube::Client,
@@ -54,7 +55,6 @@ impl Bench {
         };
         // A run that was killed has left it.
         bench.clear().await?;
-        bench.empty().await?;
         kubectl(&["create", "namespace", &bench.namespace]).await?;
         let account = bench.path("api/v1", "serviceaccounts/default");
         bench
@@ -63,6 +63,14 @@ impl Bench {
             })
             .await?;
         Ok(bench)
+    }
+
+    /// The same cluster with another namespace, for what its manifests put there.
+    pub(crate) fn at(&self, namespace: &str) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            ..self.clone()
+        }
     }
 
     pub(crate) fn cluster(&self) -> &Cluster {
@@ -78,25 +86,14 @@ impl Bench {
         &self.namespace
     }
 
-    /// Deletes the namespace, without waiting until it has gone; `LOCUM_TEST_KEEP=1` keeps it to be
-    /// looked at.
+    /// Deletes the namespace and waits until nothing of it is left: what it had could disturb the
+    /// next case. `LOCUM_TEST_KEEP=1` keeps it to be looked at.
     pub(crate) async fn clear(&self) -> anyhow::Result<()> {
         if std::env::var("LOCUM_TEST_KEEP").is_ok_and(|value| value == "1") {
             return Ok(());
         }
-        let name = &self.namespace;
-        let options = ["--ignore-not-found", "--wait=false"];
-        kubectl(&[&["delete", "namespace", name], &options[..]].concat()).await?;
+        kubectl(&["delete", "namespace", &self.namespace, "--ignore-not-found"]).await?;
         Ok(())
-    }
-
-    /// Waits until nothing is left of a namespace of this name.
-    async fn empty(&self) -> anyhow::Result<()> {
-        let path = format!("/api/v1/namespaces/{}", self.namespace);
-        self.until("what an earlier run left has gone", async || {
-            Ok(self.read(&path).await?.is_none())
-        })
-        .await
     }
 
     /// Runs kubectl in the namespace.
@@ -124,6 +121,54 @@ impl Bench {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
             Err(error) => Err(error).with_context(|| path.to_owned()),
         }
+    }
+
+    /// The text that the API server has at a path, or passes on from a Pod.
+    pub(crate) async fn read_text(&self, path: &str) -> anyhow::Result<String> {
+        let request = http::Request::get(path).body(Vec::new())?;
+        let text = self.api.request_text(request).await;
+        text.with_context(|| path.to_owned())
+    }
+
+    /// The namespace's Pods with this label.
+    pub(crate) async fn pods(&self, label: &str) -> anyhow::Result<Vec<Value>> {
+        let path = self.path("api/v1", &format!("pods?labelSelector={label}"));
+        let mut list = self.read(&path).await?.context("no list of Pods")?;
+        match list["items"].take() {
+            Value::Array(pods) => Ok(pods),
+            other => bail!("a list of Pods without Pods: {other}"),
+        }
+    }
+
+    /// The names of those that are ready and not on their way out.
+    pub(crate) async fn ready_pods(&self, label: &str) -> anyhow::Result<Vec<String>> {
+        let pods = self.pods(label).await?;
+        let ready = pods.iter().filter(|pod| {
+            let ready = condition(&pod["status"]["conditions"], "Ready");
+            ready.is_some_and(is_true) && !is_ending(pod)
+        });
+        let names = ready.filter_map(|pod| pod["metadata"]["name"].as_str());
+        Ok(names.map(ToOwned::to_owned).collect())
+    }
+
+    /// Kills the processes of a Pod and takes it away: it has no moment to tell anybody.
+    pub(crate) async fn kill_pod(&self, name: &str) -> anyhow::Result<()> {
+        let path = self.path("api/v1", &format!("pods/{name}"));
+        let pod = self.read(&path).await?.context("no such Pod")?;
+        let uid = pod["metadata"]["uid"].as_str().context("no uid")?;
+        self.cluster.own()?.kill_processes(uid)?;
+        let now = ["--grace-period=0", "--force", "--wait=false"];
+        self.kubectl(&[&["delete", "pod", name], &now[..]].concat())
+            .await?;
+        Ok(())
+    }
+
+    /// Waits until none of the namespace's Pods with this label is on its way out.
+    pub(crate) async fn settled(&self, label: &str) -> anyhow::Result<()> {
+        self.until("no Pod is ending", async || {
+            Ok(!self.pods(label).await?.iter().any(is_ending))
+        })
+        .await
     }
 
     /// Waits until it is so, for as long as the cluster may take for what it does by itself.
@@ -239,6 +284,23 @@ impl Bench {
         }
         Ok(())
     }
+}
+
+/// A condition by its type, of a list of conditions.
+pub(crate) fn condition<'a>(conditions: &'a Value, kind: &str) -> Option<&'a Value> {
+    let conditions = conditions.as_array()?;
+    conditions
+        .iter()
+        .find(|condition| condition["type"] == kind)
+}
+
+/// Whether a condition is `True`.
+pub(crate) fn is_true(condition: &Value) -> bool {
+    condition["status"] == "True"
+}
+
+fn is_ending(object: &Value) -> bool {
+    !object["metadata"]["deletionTimestamp"].is_null()
 }
 
 /// The name of a Pod's Deployment: `active` of `active-5d9f8-x2k4z`; its own name if it has none.

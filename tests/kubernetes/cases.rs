@@ -1,7 +1,9 @@
 //! The cases, by their subject.
 
 mod mistakes;
+mod page;
 mod rig;
+mod rollouts;
 mod trust;
 
 use std::pin::Pin;
@@ -48,5 +50,10 @@ pub(crate) fn all() -> Vec<Case> {
         AnyCluster trust::replicas_make_one_certificate,
         AnyCluster trust::a_certificate_of_somebody_else_is_left_alone,
         AnyCluster trust::an_authority_that_is_due_hands_over,
+        AnyCluster page::the_page_loses_nothing,
+        AnyCluster rollouts::a_rollout_of_locum_is_not_noticed,
+        OwnCluster rollouts::the_leader_dies_and_another_writes,
+        AnyCluster rollouts::a_rollout_of_envoy_loses_nothing,
+        AnyCluster rollouts::envoys_are_scaled_and_lose_nothing,
     ])
 }

@@ -122,6 +122,25 @@ impl Own {
         component.id()?;
         Ok(component)
     }
+
+    /// Kills every process of the Pod with this uid, as `kill -9` does.
+    pub(crate) fn kill_processes(&self, uid: &str) -> anyhow::Result<()> {
+        let cluster = self.state.file_name().context("the state has a name")?;
+        let cgroups = Path::new("/sys/fs/cgroup");
+        // Of v1's hierarchies any will do.
+        let v1 = cgroups.join("pids").join(cluster);
+        let cgroup = if v1.exists() {
+            v1
+        } else {
+            cgroups.join(cluster)
+        };
+        let mut killed = false;
+        for id in processes(&cgroup, &format!("pod{uid}"), false)? {
+            killed |= kill_process(id, Signal::KILL).is_ok();
+        }
+        ensure!(killed, "the Pod {uid} has no process");
+        Ok(())
+    }
 }
 
 impl Component {
@@ -164,6 +183,24 @@ impl Component {
         let id = text.trim().parse().ok().and_then(Pid::from_raw);
         id.with_context(|| format!("no process id in {}", self.pid_file.display()))
     }
+}
+
+/// The processes of the cgroups below this one that are or are in one of this name.
+fn processes(cgroup: &Path, name: &str, inside: bool) -> anyhow::Result<Vec<Pid>> {
+    let mut ids = Vec::new();
+    if inside {
+        let text = fs::read_to_string(cgroup.join("cgroup.procs"))?;
+        let numbers = text.lines().filter_map(|line| line.parse().ok());
+        ids.extend(numbers.filter_map(Pid::from_raw));
+    }
+    for entry in fs::read_dir(cgroup)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            let inside = inside || entry.file_name() == *name;
+            ids.extend(processes(&entry.path(), name, inside)?);
+        }
+    }
+    Ok(ids)
 }
 
 /// Whether there is such a process and it has not ended; one that nobody has buried has.

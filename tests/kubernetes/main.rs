@@ -14,6 +14,8 @@ mod diagnosis;
 mod dns;
 mod install;
 mod kubectl;
+mod metrics;
+mod stage;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -57,7 +59,7 @@ fn run(case: &Case, cluster: Cluster) -> anyhow::Result<()> {
         let bench = Bench::new(cluster, case.name).await?;
         let mut done = (case.run)(&bench).await;
         if let Err(error) = done {
-            let cluster = diagnosis::of(&[bench.namespace(), "locum-system", "default"]).await;
+            let cluster = diagnosis::of(&[bench.namespace(), install::NAMESPACE, "default"]).await;
             done = Err(error.context(format!("{}\n{cluster}", case.name)));
         }
         bench.clear().await?;
