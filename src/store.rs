@@ -5,7 +5,7 @@
 
 mod references;
 
-pub(crate) use references::{GATEWAY_NAME, of as references_of};
+pub(crate) use references::{GATEWAY_NAME, SERVICE_NAME, of as references_of};
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -74,6 +74,7 @@ impl ClusterOptions {
             namespaces: self.namespaces,
             selector: self.selector,
             controller_names,
+            own_service: None,
         };
         let namespaces = options.namespaces.join(",");
         let selector = options.selector.as_ref();

@@ -15,8 +15,11 @@ use super::log_changes::log_changes;
 use super::options::{DefaultListen, ServerAddresses, ServerOptions, SourceOptions};
 use super::signals::Signals;
 use super::tls::{Known, TlsOptions};
+use crate::replicas;
+use crate::resource::ObjectName;
 use crate::source::Update;
 use crate::source::files::Files;
+use crate::source::kubernetes as source;
 
 /// The port where the kubelet and Prometheus ask.
 const HEALTH_PORT: u16 = 18081;
@@ -89,6 +92,10 @@ impl Options {
         let known = self.tls.known(&domain)?;
         let controllers = translation.controller_names.clone();
         let (client, what) = self.cluster.connect(controllers).await?;
+        let what = source::Options {
+            own_service: Some(ObjectName::new(&member.namespace, replicas::SERVICE)),
+            ..what
+        };
         let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, HEALTH_PORT));
         let health = self.health_address.unwrap_or(everywhere);
         let sockets = bind(self.servers.everywhere(health)).await?;

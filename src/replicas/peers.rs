@@ -6,13 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
 use super::Member;
+use crate::store::SERVICE_NAME;
 
 /// The Service that stands for all replicas, and its port for them.
 pub const SERVICE: &str = "locum";
 const PORT: &str = "xds";
-
-/// The label by which an EndpointSlice says whose it is.
-const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
 /// The replicas but for this one, by the names of their Pods (where a slice does not say them, by
 /// their addresses). Those too that are not ready: proxies may still be connected to one that is
@@ -43,7 +41,7 @@ fn is_of_locum(slice: &EndpointSlice, namespace: &str) -> bool {
     let labels = slice.metadata.labels.as_ref();
     slice.metadata.namespace.as_deref() == Some(namespace)
         && labels
-            .and_then(|labels| labels.get(SERVICE_LABEL))
+            .and_then(|labels| labels.get(SERVICE_NAME))
             .map(String::as_str)
             == Some(SERVICE)
 }
@@ -64,7 +62,7 @@ mod tests {
 
     fn slice(namespace: &str, service: &str, endpoints: &serde_json::Value) -> EndpointSlice {
         let slice = serde_json::json!({
-            "metadata": {"namespace": namespace, "labels": {SERVICE_LABEL: service}},
+            "metadata": {"namespace": namespace, "labels": {SERVICE_NAME: service}},
             "addressType": "IPv4",
             "ports": [{"name": "health", "port": 18081}, {"name": PORT, "port": 18000}],
             "endpoints": endpoints,

@@ -35,6 +35,7 @@ use self::gathering::Gathering;
 use self::standing::Standing;
 use self::watch::Shared;
 use super::Update;
+use crate::resource::ObjectName;
 
 pub(crate) use connect::in_words;
 pub use connect::{ConnectError, Connection, connect};
@@ -51,6 +52,9 @@ pub struct Options {
     pub selector: Option<String>,
     /// The controllers whose Gateways are Locum's: of others, no certificate is read.
     pub controller_names: Vec<String>,
+    /// Locum's own Service: its EndpointSlices are read in any case, since they say where the other
+    /// replicas are.
+    pub own_service: Option<ObjectName>,
 }
 
 /// A cluster whose resources are read.

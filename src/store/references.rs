@@ -10,7 +10,7 @@ use crate::resource::{
 };
 
 /// The label by which an EndpointSlice names its Service.
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
+pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// The label by which a Service says whose proxies it leads to: Gateway API's own.
 pub(crate) const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";

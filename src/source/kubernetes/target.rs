@@ -10,6 +10,7 @@ use super::Options;
 use crate::resource::guard::GuardKind;
 use crate::resource::key::{ENVOY_GATEWAY, GATEWAY_API, api_version};
 use crate::resource::{Key, Kind};
+use crate::store::SERVICE_NAME;
 
 /// Objects in one page of a list.
 const PAGE: u32 = 500;
@@ -176,7 +177,22 @@ impl Target {
                 ..target.clone()
             }));
         }
+        targets.extend(Self::replicas(options));
         targets
+    }
+
+    /// The EndpointSlices of Locum's own Service, where nothing else brings them.
+    fn replicas(options: &Options) -> Option<Self> {
+        let own = options.own_service.as_ref()?;
+        let mut namespaces = options.namespaces.iter();
+        let known =
+            options.namespaces.is_empty() || namespaces.any(|name| **name == *own.namespace);
+        (!known).then(|| Self {
+            watched: Watched::Kind(Kind::EndpointSlice),
+            namespace: Some(own.namespace.clone()),
+            name: None,
+            labels: Some(format!("{SERVICE_NAME}={}", own.name).into()),
+        })
     }
 
     /// One Secret or ConfigMap.
@@ -254,6 +270,7 @@ impl fmt::Display for Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::ObjectName;
 
     fn paths(options: &Options) -> Vec<String> {
         let targets = Target::all(options);
@@ -311,5 +328,22 @@ mod tests {
             assert!(limited.iter().any(|path| path == expected), "{limited:#?}");
         }
         assert_eq!(limited.len(), 2 + 2 * 11);
+    }
+
+    #[test]
+    fn the_own_service_is_watched_where_the_namespaces_leave_it_out() {
+        let options = |namespaces: &[&str]| Options {
+            namespaces: namespaces.iter().map(ToString::to_string).collect(),
+            own_service: Some(ObjectName::new("system", "locum")),
+            ..Options::default()
+        };
+        let own = "/apis/discovery.k8s.io/v1/namespaces/system/endpointslices \
+                   kubernetes.io/service-name=locum";
+        let has_own = |namespaces: &[&str]| {
+            let paths = paths(&options(namespaces));
+            paths.iter().any(|path| path == own)
+        };
+        assert!(has_own(&["a"]));
+        assert!(!has_own(&[]) && !has_own(&["a", "system"]));
     }
 }
