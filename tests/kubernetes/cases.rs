@@ -2,6 +2,7 @@
 
 mod mistakes;
 mod page;
+mod replicas;
 mod rig;
 mod rollouts;
 mod trust;
@@ -47,6 +48,9 @@ pub(crate) fn all() -> Vec<Case> {
         OwnCluster rig::a_name_leads_to_a_service_and_it_to_a_pod,
         OwnCluster rig::the_api_server_stops_and_comes_back,
         AnyCluster mistakes::what_a_definition_can_say_is_refused,
+        AnyCluster replicas::the_leader_writes_what_another_replicas_envoy_acknowledged,
+        AnyCluster replicas::a_leader_that_is_killed_is_followed_within_its_lease,
+        AnyCluster replicas::a_leader_that_ends_hands_on,
         AnyCluster trust::replicas_make_one_certificate,
         AnyCluster trust::a_certificate_of_somebody_else_is_left_alone,
         AnyCluster trust::an_authority_that_is_due_hands_over,
