@@ -92,7 +92,7 @@ cluster-images: build envoy cluster
 .PHONY: test-cluster
 test-cluster: $(if $(filter 1,$(LOCUM_TEST_CLUSTER)),,cluster-images) ## Run the tests on the cluster (ARGS: which)
 	cargo test --locked --test kubernetes -- $(ARGS)
-	$(if $(ARGS),,@$(MAKE) test-compose)
+	$(if $(ARGS)$(filter 1,$(LOCUM_TEST_CLUSTER)),,@$(MAKE) test-compose)
 
 .PHONY: soak
 soak: envoy namespaces ## Run the failover tests three times
