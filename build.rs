@@ -3,7 +3,7 @@
 //! Two things go to `OUT_DIR`: the server code of Locum's own API (`proto/locum/v1`), and a
 //! descriptor set of the Envoy messages that Locum sends, from the protos that ship inside the
 //! envoy-types crate. The descriptors are what canonical encoding and canonical JSON walk by.
-//! Nothing is downloaded and no `protoc` is needed.
+//! No `protoc` is needed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -91,11 +91,12 @@ fn envoy_descriptors(protos: &Path) -> Result<Vec<u8>> {
 /// Where cargo keeps the sources of the envoy-types crate that this build uses.
 ///
 /// `--filter-platform` matters: without it cargo wants the manifests of every platform's
-/// dependencies, which are not there in a fresh cargo home.
+/// dependencies, which are not there in a fresh cargo home. Nor are there the manifests of what only
+/// tests need when a program alone is built: those cargo fetches, which `--offline` would forbid.
 fn envoy_types_folder() -> Result<PathBuf> {
     let target = env::var("TARGET").context("cargo sets TARGET")?;
     let output = Command::new(env::var("CARGO").context("cargo sets CARGO")?)
-        .args(["metadata", "--format-version", "1", "--offline", "--locked"])
+        .args(["metadata", "--format-version", "1", "--locked"])
         .args(["--filter-platform", &target])
         .output()
         .context("running cargo metadata")?;
