@@ -1,13 +1,15 @@
 //! Statuses of policies: an entry for each ancestor, which is a Gateway, or a parent of a route as
-//! the route says it.
+//! the route says it. Of what routes send requests to, the ancestors are the Gateways of these
+//! routes.
 //!
-//! In: what became of each policy at each target, and the parents of the routes. Out: the policies'
-//! statuses.
+//! In: what became of each policy at each target, the parents of the routes, and who refers to whom.
+//! Out: the policies' statuses.
 
 use std::collections::BTreeMap;
 
-use crate::resource::{Key, Kind, ObjectName};
+use crate::resource::{HttpRoute, Key, Kind, ObjectName};
 use crate::status::{AncestorStatus, Condition, ParentRef, Status, StatusBody, Statuses};
+use crate::translate::read::Reader;
 
 /// Gateway API allows so many ancestors in a status; those with something wrong come first.
 const MAX_ANCESTORS: usize = 16;
@@ -31,6 +33,7 @@ pub(super) type ParentsByRoute = BTreeMap<ObjectName, Vec<Ancestor>>;
 /// that is not.
 pub(super) fn add_statuses(
     claims: &[Claim],
+    reader: &Reader<'_>,
     parents: &ParentsByRoute,
     controller: impl Fn(&ObjectName) -> Option<String>,
     statuses: &mut Statuses,
@@ -50,7 +53,7 @@ pub(super) fn add_statuses(
                 .get(&claim.target.object)
                 .cloned()
                 .unwrap_or_default(),
-            _ => Vec::new(),
+            _ => gateways_of_referrers(&claim.target, reader, parents),
         };
         let entry = entries
             .entry(&claim.policy)
@@ -83,6 +86,29 @@ pub(super) fn add_statuses(
             statuses.insert(policy.clone(), status);
         }
     }
+}
+
+/// The Gateways of the routes that refer to a backend, as the API defines the ancestors of a policy
+/// for backends (BackendTLSPolicy, `status.ancestors`): whole Gateways, whatever the routes' sections.
+fn gateways_of_referrers(
+    backend: &Key,
+    reader: &Reader<'_>,
+    parents: &ParentsByRoute,
+) -> Vec<Ancestor> {
+    let routes = reader.referrers::<HttpRoute>(backend);
+    let parents = routes.filter_map(|route| {
+        let key = Key::of(Kind::HttpRoute, &route.metadata);
+        parents.get(&key.object)
+    });
+    let whole = parents.flatten().map(|(parent, controller)| {
+        let gateway = ParentRef {
+            section_name: None,
+            port: None,
+            ..parent.clone()
+        };
+        (gateway, controller.clone())
+    });
+    whole.collect()
 }
 
 fn gateway_ref(claim: &Claim) -> ParentRef {

@@ -31,36 +31,16 @@ impl Guards {
         let mut claims = Vec::new();
         for guard in reader.all::<Guard>() {
             let key = guard.key();
-            if !guard.closes {
-                let message = format!(
-                    "{} is not supported yet; its targets are served without it.",
-                    guard.policy
-                );
-                problems.push(Problem::warning(
-                    &key,
-                    "spec",
-                    reasons::GUARD_NOT_SUPPORTED,
-                    message,
-                ));
-                continue;
-            }
-            let message = format!(
-                "{} is not supported yet. What it targets is closed: requests are answered 500.",
-                guard.policy
-            );
-            problems.push(Problem::error(
-                &key,
-                "spec",
-                reasons::GUARD_NOT_SUPPORTED,
-                message.clone(),
-            ));
+            let message = said(guard);
+            problems.push(match guard.closes {
+                true => Problem::error(&key, "spec", reasons::GUARD_NOT_SUPPORTED, message.clone()),
+                false => {
+                    Problem::warning(&key, "spec", reasons::GUARD_NOT_SUPPORTED, message.clone())
+                }
+            });
             for (target, section) in targets(guard, &key.object.namespace, reader) {
-                let sections = guards.closed.entry(target.clone()).or_default();
-                match &section {
-                    None => sections.whole = true,
-                    Some(section) => {
-                        sections.named.insert(section.clone());
-                    }
+                if guard.closes {
+                    guards.note(&target, section.as_deref());
                 }
                 claims.push(Claim {
                     policy: key.clone(),
@@ -78,6 +58,16 @@ impl Guards {
         (guards, claims)
     }
 
+    fn note(&mut self, target: &Key, section: Option<&str>) {
+        let sections = self.closed.entry(target.clone()).or_default();
+        match section {
+            None => sections.whole = true,
+            Some(section) => {
+                sections.named.insert(section.to_owned());
+            }
+        }
+    }
+
     /// Whether a guard closes `target`, or the section of it.
     pub(super) fn close(&self, target: &Key, section: Option<&str>) -> bool {
         self.closed.get(target).is_some_and(|sections| {
@@ -88,6 +78,17 @@ impl Guards {
     /// Whether a guard closes `target` or any section of it.
     pub(super) fn close_any(&self, target: &Key) -> bool {
         self.closed.contains_key(target)
+    }
+}
+
+/// What the owner of a guard is told.
+fn said(guard: &Guard) -> String {
+    let policy = &guard.policy;
+    match guard.closes {
+        true => format!(
+            "{policy} is not supported yet. What it targets is closed: requests are answered 500."
+        ),
+        false => format!("{policy} is not supported yet; its targets are served without it."),
     }
 }
 

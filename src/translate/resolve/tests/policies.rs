@@ -363,10 +363,40 @@ mod guards {
     }
 
     #[test]
-    fn a_backend_that_wants_tls_is_not_spoken_to_without() {
+    fn a_backend_that_wants_tls_is_not_spoken_to_without_and_its_routes_gateway_says_so() {
         let target = Key::new(Kind::Backend, "default", "active");
         let resolution = guarded(&yaml(), guard(GuardKind::BackendTlsPolicy, target, None));
         assert_eq!(resolution.action(), &Action::Respond { status: 500 });
+        let key = Key::guard(GuardKind::BackendTlsPolicy, "default", "login");
+        let StatusBody::Policy(ancestors) = &resolution.statuses[&key].body else {
+            panic!("a policy's status");
+        };
+        let [ancestor] = &ancestors[..] else {
+            panic!("one ancestor: {ancestors:?}");
+        };
+        assert_eq!(ancestor.ancestor.name, "eg");
+        assert!(!ancestor.conditions[0].holds);
+    }
+
+    #[test]
+    fn a_policy_that_keeps_nothing_out_is_said_to_be_left_out_and_closes_nothing() {
+        let target = Key::new(Kind::Gateway, "default", "eg");
+        let policy = guard(GuardKind::ClientTrafficPolicy, target, None);
+        let Object::Guard(policy) = policy else {
+            panic!("a guard");
+        };
+        let open = Guard {
+            closes: false,
+            ..Guard::clone(&policy)
+        };
+        let resolution = guarded(&yaml(), Object::Guard(Arc::new(open)));
+        assert!(matches!(resolution.action(), Action::Forward(_)));
+        let key = Key::guard(GuardKind::ClientTrafficPolicy, "default", "login");
+        let StatusBody::Policy(ancestors) = &resolution.statuses[&key].body else {
+            panic!("a policy's status");
+        };
+        let accepted = &ancestors[0].conditions[0];
+        assert!(!accepted.holds && accepted.message.contains("served without it"));
     }
 }
 
