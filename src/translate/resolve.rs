@@ -90,7 +90,7 @@ pub fn resolve(reader: &Reader<'_>, options: &Options) -> Resolution {
     }
 }
 
-/// The Gateways of Locum's classes, with hosts that no route has been placed in yet.
+/// The Gateways of Locum's classes, served or refused, with hosts that no route has been placed in yet.
 fn served<'a>(
     reader: &Reader<'a>,
     grants: &grants::Grants<'a>,
@@ -104,10 +104,10 @@ fn served<'a>(
     let plans: Vec<gateways::GatewayPlan<'a>> = reader
         .all::<Gateway>()
         .filter_map(|gateway| {
-            let controller = classes.get(gateway.spec.gateway_class_name.as_str())?;
+            let class = classes.get(gateway.spec.gateway_class_name.as_str())?;
             Some(gateways::GatewayPlan::new(
                 gateway,
-                controller,
+                class,
                 &certificates,
                 problems,
             ))

@@ -1,8 +1,8 @@
 //! GatewayClasses: which of them are Locum's.
 //!
-//! In: every GatewayClass and the controller names of the options. Out: the accepted ones with
-//! their controller, and for each a status; a class of nobody is a warning, a Gateway of a class
-//! that does not exist an error.
+//! In: every GatewayClass and the controller names of the options. Out: Locum's own with their
+//! controller, and for each a status; a class of nobody is a warning, a Gateway of a class that does
+//! not exist an error.
 
 use std::collections::BTreeMap;
 
@@ -28,8 +28,15 @@ const SUPPORTED_FEATURES: &[&str] = &[
     "HTTPRouteRequestTimeout",
 ];
 
-/// The accepted classes: from a class's name to its controller's.
-pub(super) type Classes<'a> = BTreeMap<&'a str, &'a str>;
+/// A class of one of Locum's controllers.
+pub(super) struct Class<'a> {
+    pub controller: &'a str,
+    /// Why its Gateways are not served.
+    pub refusal: Option<String>,
+}
+
+/// Locum's own classes, by name.
+pub(super) type Classes<'a> = BTreeMap<&'a str, Class<'a>>;
 
 /// The classes of Locum's controllers.
 pub(super) fn classes<'a>(
@@ -51,34 +58,29 @@ pub(super) fn classes<'a>(
             problems.push(unknown_controller(&key, controller, options));
             continue;
         }
-        let condition = match &class.spec.parameters_ref {
-            None => {
-                classes.insert(name, controller);
-                Condition::yes(
-                    reasons::kind::ACCEPTED,
-                    reasons::ACCEPTED,
-                    "The class is served by Locum.",
-                )
-            }
-            Some(parameters) => {
-                let message = format!(
-                    "Parameters of kind {} are not supported yet, so Gateways of this class are not served. \
-                     Remove spec.parametersRef.",
-                    parameters.kind
-                );
-                problems.push(Problem::error(
-                    &key,
-                    "spec.parametersRef",
-                    reasons::INVALID_PARAMETERS,
-                    message.clone(),
-                ));
-                Condition::no(
-                    reasons::kind::ACCEPTED,
-                    reasons::INVALID_PARAMETERS,
-                    message,
-                )
+        let refusal = class.spec.parameters_ref.as_ref().map(|parameters| {
+            format!(
+                "Parameters of kind {} are not supported yet, so Gateways of class {name} are not served. \
+                 Remove spec.parametersRef of the class.",
+                parameters.kind
+            )
+        });
+        let accepted = reasons::kind::ACCEPTED;
+        let condition = match &refusal {
+            None => Condition::yes(accepted, reasons::ACCEPTED, "The class is served by Locum."),
+            Some(message) => {
+                let (field, reason) = ("spec.parametersRef", reasons::INVALID_PARAMETERS);
+                problems.push(Problem::error(&key, field, reason, message.clone()));
+                Condition::no(accepted, reason, message.clone())
             }
         };
+        classes.insert(
+            name,
+            Class {
+                controller,
+                refusal,
+            },
+        );
         statuses.insert(
             key,
             Status {

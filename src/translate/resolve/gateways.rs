@@ -1,12 +1,13 @@
 //! Gateways: their listeners, what each of them takes, and their conditions.
 //!
-//! In: a Gateway of an accepted class. Out: a [`GatewayPlan`] that routes attach to, and when it is
+//! In: a Gateway of one of Locum's classes. Out: a [`GatewayPlan`] that routes attach to, and when it is
 //! known how many did, the Gateway's status. No route is looked at here.
 
 use std::collections::BTreeSet;
 
 use super::addresses;
 use super::certificates::Certificates;
+use super::classes::Class;
 use super::listeners::{self, Listener};
 use crate::problem::Problem;
 use crate::resource::{Gateway, Key, Kind, ObjectName};
@@ -33,12 +34,20 @@ impl<'a> GatewayPlan<'a> {
     /// The plan of one Gateway; what is wrong with it is noted.
     pub(super) fn new(
         gateway: &'a Gateway,
-        controller: &'a str,
+        class: &Class<'a>,
         certificates: &Certificates<'_, '_>,
         problems: &mut Vec<Problem>,
     ) -> Self {
         let key = Key::of(Kind::Gateway, &gateway.metadata);
-        let refusal = refusal(gateway).map(|(field, reason, message)| {
+        let of_class = class.refusal.clone().map(|message| {
+            (
+                "spec.gatewayClassName",
+                reasons::INVALID_PARAMETERS,
+                message,
+            )
+        });
+        let refusal = of_class.or_else(|| refusal(gateway));
+        let refusal = refusal.map(|(field, reason, message)| {
             problems.push(Problem::error(&key, field, reason, message.clone()));
             (reason, message)
         });
@@ -46,7 +55,7 @@ impl<'a> GatewayPlan<'a> {
         Self {
             key,
             gateway,
-            controller,
+            controller: class.controller,
             listeners,
             refusal,
         }

@@ -267,6 +267,19 @@ fn in_a_cluster_the_addresses_are_those_of_the_labelled_services() {
 }
 
 #[test]
+fn gateways_of_a_class_that_is_refused_say_so_and_are_not_served() {
+    let parameters = "parametersRef: { group: example.com, kind: Config, name: some }";
+    let controller = "controllerName: locum.dev/gatewayclass-controller";
+    let refused = GATEWAY.replace(controller, &format!("{controller}, {parameters}"));
+    assert_ne!(refused, GATEWAY);
+    let resolution = resolved(&refused);
+    for condition in [kind::ACCEPTED, kind::PROGRAMMED] {
+        assert!(!resolution.condition(Kind::Gateway, "eg", condition).0);
+    }
+    assert!(resolution.gateway().ports.is_empty());
+}
+
+#[test]
 fn proxies_that_locum_shall_run_itself_are_refused() {
     let with = |who: &str| {
         let annotated = format!(
