@@ -36,6 +36,17 @@ pub enum AdminError {
     Refused { path: String, status: StatusCode },
 }
 
+impl AdminError {
+    /// Whether nobody is there any more who could answer.
+    pub(super) fn is_gone(&self) -> bool {
+        use std::io::ErrorKind::{ConnectionRefused, NotFound};
+        let AdminError::Socket(error) = self else {
+            return false;
+        };
+        matches!(error.kind(), ConnectionRefused | NotFound)
+    }
+}
+
 /// What an Envoy says of itself (`/ready`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Readiness {

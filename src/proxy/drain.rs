@@ -54,14 +54,13 @@ pub(super) async fn drain_and_end(
 /// Waits until nothing is under way, at most `bound`.
 async fn drained(admin: &AdminClient, bound: Duration) {
     let deadline = Instant::now() + bound;
-    for step in [
-        admin.close_connections_with_answers().await,
-        admin.stop_listening().await,
-    ] {
-        if let Err(error) = step {
-            tracing::warn!(%error, "Envoy cannot be drained");
-            return;
-        }
+    let told = async {
+        insist(deadline, || admin.close_connections_with_answers()).await?;
+        insist(deadline, || admin.stop_listening()).await
+    };
+    if let Err(error) = told.await {
+        tracing::warn!(%error, "Envoy cannot be drained");
+        return;
     }
     let mut quiet_since = None;
     let quiet = |activity: Activity| match activity {
@@ -81,6 +80,24 @@ async fn drained(admin: &AdminClient, bound: Duration) {
     }
 }
 
+/// Asks until there is an answer, at the longest until `deadline`. An Envoy whose main thread is
+/// busy with a large configuration answers late, and to end it then would lose what is under way.
+/// One that is gone is not asked again.
+pub(super) async fn insist<T, F>(deadline: Instant, ask: impl Fn() -> F) -> Result<T, AdminError>
+where
+    F: Future<Output = Result<T, AdminError>>,
+{
+    loop {
+        match ask().await {
+            Err(error) if !error.is_gone() && Instant::now() < deadline => {
+                tracing::debug!(%error, "asked again");
+                sleep(POLL).await;
+            }
+            answered => return answered,
+        }
+    }
+}
+
 /// Asks what is under way until it is little enough, at the longest until `deadline`, and returns
 /// what it was at last.
 pub(super) async fn remains(
@@ -89,10 +106,47 @@ pub(super) async fn remains(
     mut enough: impl FnMut(Activity) -> bool,
 ) -> Result<Activity, AdminError> {
     loop {
-        let activity = admin.activity().await?;
+        let activity = insist(deadline, || admin.activity()).await?;
         if enough(activity) || Instant::now() >= deadline {
             return Ok(activity);
         }
         sleep(POLL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io;
+
+    use super::*;
+
+    /// Asks something that fails twice like this, and counts how often it was asked.
+    async fn asked(failure: impl Fn() -> AdminError) -> (Result<u32, AdminError>, u32) {
+        let count = Cell::new(0);
+        let ask = || {
+            count.set(count.get() + 1);
+            let answer = match count.get() {
+                ..=2 => Err(failure()),
+                third => Ok(third),
+            };
+            async { answer }
+        };
+        let answer = insist(Instant::now() + Duration::from_secs(10), ask).await;
+        (answer, count.get())
+    }
+
+    #[tokio::test]
+    async fn an_envoy_that_is_busy_is_asked_again() {
+        let (answer, count) = asked(|| AdminError::Silent).await;
+        assert_eq!((answer.ok(), count), (Some(3), 3));
+    }
+
+    #[tokio::test]
+    async fn one_that_is_gone_is_not() {
+        let gone = || AdminError::Socket(io::ErrorKind::ConnectionRefused.into());
+        let (answer, count) = asked(gone).await;
+        assert!(answer.is_err_and(|error| error.is_gone()));
+        assert_eq!(count, 1);
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::admin_client::{Activity, AdminClient, AdminError};
-use super::drain::remains;
+use super::drain::{insist, remains};
 use crate::bootstrap::AdminAddress;
 
 /// How long what came last may take when nothing is left of the bound.
@@ -46,7 +46,7 @@ pub struct ShutdownError(#[from] AdminError);
 ///
 /// # Errors
 ///
-/// When the Envoy does not answer.
+/// When the Envoy is gone, or does not answer until the time is over.
 pub async fn shutdown(
     admin: &AdminAddress,
     bounds: Bounds,
@@ -55,8 +55,8 @@ pub async fn shutdown(
     let start = Instant::now();
     let deadline = start + bounds.max;
     let admin = AdminClient::new(admin.clone());
-    admin.close_connections_with_answers().await?;
-    tell(Step::Unready(admin.activity().await?));
+    insist(deadline, || admin.close_connections_with_answers()).await?;
+    tell(Step::Unready(insist(deadline, || admin.activity()).await?));
     sleep_until(deadline.min(start + bounds.min)).await;
     let mut told = None;
     remains(&admin, deadline, |activity| {
@@ -67,7 +67,8 @@ pub async fn shutdown(
         activity.connections == 0
     })
     .await?;
-    admin.stop_listening().await?;
+    let last = deadline.max(Instant::now() + LAST_REQUESTS_BOUND);
+    insist(last, || admin.stop_listening()).await?;
     tell(Step::Closed);
     let last = deadline.max(Instant::now() + LAST_REQUESTS_BOUND);
     Ok(remains(&admin, last, |activity| activity.requests == 0).await?)
