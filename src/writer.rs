@@ -107,6 +107,10 @@ impl<A: StatusApi> Writer<A> {
                 let pause = LOOK_PAUSE.max(now.elapsed() * LOOK_SHARE);
                 self.rests = Some(now + pause);
             }
+            if !*self.inputs.may_write.borrow() {
+                // Another replica may lead already.
+                self.desk.forget_all();
+            }
             for begun in self.desk.begin(now) {
                 let api = self.api.clone();
                 self.under_way.spawn(async move {
