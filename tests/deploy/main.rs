@@ -5,6 +5,7 @@
 mod cert_manager;
 mod compose;
 mod crds;
+mod granted;
 mod proxies;
 mod roles;
 mod version;

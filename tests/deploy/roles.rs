@@ -1,38 +1,18 @@
 //! What Locum may do in a cluster: that nothing it watches or writes is left out. That nothing is
-//! left over is not tested yet; an API server's audit log would show it.
+//! left over, the tests on a cluster show by the API server's audit log.
 
 use std::collections::BTreeSet;
-use std::fs;
 
 use kube::core::{ApiResource, GroupVersionKind};
 use locum::resource::Kind;
 use locum::resource::guard::GuardKind;
-use serde_json::Value;
 
-use super::shipped;
+use super::granted::{Grant, granted};
 
-/// What may be done everywhere, as `VERB RESOURCE.GROUP`.
-fn allowed() -> BTreeSet<String> {
-    let text = fs::read_to_string(shipped("control-plane/roles.yaml")).unwrap();
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
-    let role = documents.iter().find(|role| role["kind"] == "ClusterRole");
-    let list = |rule: &Value, field: &str| {
-        let texts = rule[field].as_array().unwrap().iter();
-        texts
-            .map(|text| text.as_str().unwrap().to_owned())
-            .collect::<Vec<_>>()
-    };
-    let mut allowed = BTreeSet::new();
-    for rule in role.unwrap()["rules"].as_array().unwrap() {
-        for verb in list(rule, "verbs") {
-            for resource in list(rule, "resources") {
-                for group in list(rule, "apiGroups") {
-                    allowed.insert(format!("{verb} {resource}.{group}"));
-                }
-            }
-        }
-    }
-    allowed
+/// What may be done everywhere.
+fn everywhere() -> impl Iterator<Item = Grant> {
+    let granted = granted().into_iter();
+    granted.filter(|grant| grant.role == "ClusterRole")
 }
 
 /// The names in rules of everything that is read, with the groups.
@@ -51,27 +31,47 @@ fn read() -> Vec<String> {
 
 #[test]
 fn everything_that_locum_reads_may_be_read() {
-    let allowed = allowed();
+    let allowed: BTreeSet<_> = everywhere()
+        .map(|grant| (grant.verb, grant.resource))
+        .collect();
     for resource in read() {
         for verb in ["list", "watch"] {
-            assert!(
-                allowed.contains(&format!("{verb} {resource}")),
-                "{verb} {resource}"
-            );
+            let rule = (verb.to_owned(), resource.clone());
+            assert!(allowed.contains(&rule), "{verb} {resource}");
         }
     }
 }
 
 #[test]
 fn statuses_may_be_written_and_nothing_else() {
-    let changes = allowed().into_iter().filter(|rule| {
-        let verb = rule.split(' ').next().unwrap();
-        !["get", "list", "watch"].contains(&verb)
-    });
-    for rule in changes {
+    let reads = ["get", "list", "watch"];
+    for grant in everywhere().filter(|grant| !reads.contains(&&*grant.verb)) {
         assert!(
-            rule.starts_with("patch ") && rule.contains("/status."),
-            "{rule}"
+            grant.verb == "patch" && grant.resource.contains("/status."),
+            "{grant:?}"
         );
+    }
+}
+
+/// Of the kinds that come with definitions, each may be asked for: whoever may not, takes a kind
+/// that is not installed for one that cannot be had just now.
+#[test]
+fn the_definition_of_every_kind_may_be_looked_for() {
+    let definitions = "customresourcedefinitions.apiextensions.k8s.io";
+    let looked_for = everywhere().filter(|grant| grant.resource == definitions);
+    let looked_for: BTreeSet<String> = looked_for.flat_map(|grant| grant.names).collect();
+    let own = ["gateway.networking.k8s.io", "gateway.envoyproxy.io"];
+    let kinds = read().into_iter();
+    let kinds: BTreeSet<String> = kinds
+        .filter(|name| own.iter().any(|group| name.ends_with(group)))
+        .collect();
+    assert_eq!(looked_for, kinds);
+}
+
+#[test]
+fn in_its_own_namespace_only_the_lease_and_the_secrets_of_locum_may_be_changed() {
+    let own = granted().into_iter().filter(|grant| grant.role == "Role");
+    for grant in own.filter(|grant| grant.verb != "create") {
+        assert!(!grant.names.is_empty(), "{grant:?} is for any object");
     }
 }
