@@ -188,11 +188,22 @@ async fn a_kind_that_is_not_installed_is_served_without_and_taken_when_it_comes(
     reading
         .until(|reading| reading.has("Backend default/b"))
         .await;
+}
+
+#[tokio::test]
+async fn a_kind_that_is_uninstalled_takes_its_objects_away_and_no_others() {
+    let server = ApiServer::start().await;
+    server.put(route("r"));
+    server.put(backend("b"));
+    let mut reading = read(&server, options());
+    reading.synced().await;
     server.uninstall(BACKENDS);
-    assert!(
-        reading.is_quiet().await,
-        "nothing goes without its own event"
-    );
+    // Every watch has to list anew, and this one finds its path gone.
+    server.compact();
+    reading
+        .until(|reading| !reading.has("Backend default/b"))
+        .await;
+    assert!(reading.has("HTTPRoute default/r"));
 }
 
 #[tokio::test]
