@@ -19,6 +19,7 @@ mod metrics;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -29,7 +30,7 @@ use crate::status::observations::Observed;
 pub use api::{FIELD_MANAGER, Failure, Kubernetes, StatusApi, Write, Written};
 pub use metrics::Metrics;
 
-use desk::{Begun, Desk};
+use desk::{Begun, Desk, Moment};
 
 /// Looks at everything are so far apart at least, whatever changes meanwhile.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
@@ -56,6 +57,7 @@ pub struct Writer<A> {
     ticks: watch::Receiver<u64>,
     desk: Desk,
     under_way: JoinSet<(Begun, Result<Written, Failure>)>,
+    start: Instant,
     /// Before this it is not looked again.
     rests: Option<Instant>,
     /// When to look again, if something has changed.
@@ -67,21 +69,24 @@ impl<A: StatusApi> Writer<A> {
     pub fn new(api: A, inputs: Inputs, metrics: Metrics) -> Self {
         let ticks = inputs.seen.ticks();
         let desk = Desk::new(inputs.seen.clone(), inputs.controllers.clone(), metrics);
+        let start = Instant::now();
         Self {
             api: Arc::new(api),
             inputs,
             ticks,
             desk,
             under_way: JoinSet::new(),
+            start,
             rests: None,
-            look: Some(Instant::now()),
+            look: Some(start),
         }
     }
 
     /// Writes until the pipeline has gone.
     pub async fn run(mut self) {
         loop {
-            let wake = [self.desk.wake(), self.look].into_iter().flatten().min();
+            let due = self.desk.wake().map(|due| self.start + due);
+            let wake = [due, self.look].into_iter().flatten().min();
             let sleep = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now).into());
             let mut has_changed = true;
             tokio::select! {
@@ -93,7 +98,7 @@ impl<A: StatusApi> Writer<A> {
                 Some(ended) = self.under_way.join_next() => {
                     has_changed = false;
                     let (begun, result) = ended.expect("a request does not panic");
-                    self.desk.finish(Instant::now(), begun, result);
+                    self.desk.finish(self.moment(), begun, result);
                 }
                 () = sleep, if wake.is_some() => has_changed = false,
             }
@@ -103,7 +108,7 @@ impl<A: StatusApi> Writer<A> {
             }
             if self.look.is_some_and(|look| look <= now) {
                 self.look = None;
-                self.look(now);
+                self.look();
                 let pause = LOOK_PAUSE.max(now.elapsed() * LOOK_SHARE);
                 self.rests = Some(now + pause);
             }
@@ -111,7 +116,7 @@ impl<A: StatusApi> Writer<A> {
                 // Another replica may lead already.
                 self.desk.forget_all();
             }
-            for begun in self.desk.begin(now) {
+            for begun in self.desk.begin(self.moment()) {
                 let api = self.api.clone();
                 self.under_way.spawn(async move {
                     let result = api.write(begun.write.clone()).await;
@@ -121,7 +126,14 @@ impl<A: StatusApi> Writer<A> {
         }
     }
 
-    fn look(&mut self, now: Instant) {
+    fn moment(&self) -> Moment {
+        Moment {
+            elapsed: self.start.elapsed(),
+            clock: Timestamp::now(),
+        }
+    }
+
+    fn look(&mut self) {
         if !*self.inputs.may_write.borrow_and_update() {
             self.desk.forget_all();
             return;
@@ -131,7 +143,8 @@ impl<A: StatusApi> Writer<A> {
         if state.revision > 0 {
             let observed = self.inputs.observed.borrow_and_update().clone();
             self.ticks.mark_unchanged();
-            self.desk.look(now, &state.translation.statuses, &observed);
+            self.desk
+                .look(self.moment(), &state.translation.statuses, &observed);
         }
     }
 }

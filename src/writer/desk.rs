@@ -1,9 +1,9 @@
-//! The desk: which statuses are to be written, and when. Time comes in, writes go out as values,
-//! and what became of them comes back; nothing here waits or talks to an API server.
+//! The desk: which statuses are to be written, and when. Time comes in, writes go out as values, and
+//! what became of them comes back; nothing here reads a clock, waits or talks to an API server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -27,7 +27,23 @@ const LONGEST_AWAY: Duration = Duration::from_secs(1);
 /// The longest that an API server which asks for time is given.
 const LONGEST_OVERLOAD: Duration = Duration::from_secs(30);
 
-/// What is to be written, and how that goes.
+/// A moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// How long after any fixed one it is: everything is timed by this, which never goes back.
+    pub elapsed: Duration,
+    /// What the clock says, for people: it goes into conditions.
+    pub clock: Timestamp,
+}
+
+impl Moment {
+    /// The clock's time, as Kubernetes writes it.
+    fn stamp(self) -> String {
+        self.clock.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+}
+
+/// What is to be written, and how that goes. Times are those of [`Moment::elapsed`].
 #[derive(Debug)]
 pub(super) struct Desk {
     seen: Seen,
@@ -35,7 +51,7 @@ pub(super) struct Desk {
     metrics: Metrics,
     entries: BTreeMap<Key, Entry>,
     /// The entries that are due at some time.
-    waiting: BTreeSet<(Instant, Key)>,
+    waiting: BTreeSet<(Duration, Key)>,
     /// Those that are due now. In the order of kinds: Gateways come before their many routes.
     due: BTreeSet<Key>,
     under_way: usize,
@@ -56,7 +72,7 @@ pub(super) struct Begun {
 #[derive(Debug, Default)]
 struct Away {
     /// Until when nothing is sent; none while it answers.
-    until: Option<Instant>,
+    until: Option<Duration>,
     pause: Duration,
 }
 
@@ -77,7 +93,7 @@ impl Desk {
     }
 
     /// When something is to be begun although nothing has come in.
-    pub(super) fn wake(&self) -> Option<Instant> {
+    pub(super) fn wake(&self) -> Option<Duration> {
         let due = self.waiting.first().map(|(due, _)| *due);
         // While one is under way, its end says how to go on.
         let is_waiting = self.under_way == 0 && !self.due.is_empty();
@@ -86,7 +102,7 @@ impl Desk {
     }
 
     /// Compares what is wanted with what is there, and notes what is to be written.
-    pub(super) fn look(&mut self, now: Instant, statuses: &Statuses, observed: &Observed) {
+    pub(super) fn look(&mut self, now: Moment, statuses: &Statuses, observed: &Observed) {
         let seen = self.seen.all();
         let controllers = self.controllers.clone();
         let overlay = Overlay::new(statuses, observed, &controllers);
@@ -123,7 +139,7 @@ impl Desk {
     }
 
     /// Notes when an object is to be written, if it is.
-    fn review(&mut self, key: &Key, is_settling: bool, now: Instant) {
+    fn review(&mut self, key: &Key, is_settling: bool, now: Moment) {
         let (Some(entry), Some(seen)) = (self.entries.get(key), self.seen.get(key)) else {
             return;
         };
@@ -136,23 +152,24 @@ impl Desk {
             generation: known.generation,
         };
         let wanted = entry.wanted.as_ref();
-        let patch = merge::patch(key, held, wanted, &self.controllers, &time());
+        let patch = merge::patch(key, held, wanted, &self.controllers, &now.stamp());
         let state = match patch {
-            Some(_) => State::Due(entry.next(now, is_settling)),
+            Some(_) => State::Due(entry.next(now.elapsed, is_settling)),
             None => State::Idle,
         };
         self.set(key, state);
     }
 
     /// What is to be written now, as far as there is room. Each has to come to [`Desk::finish`].
-    pub(super) fn begin(&mut self, now: Instant) -> Vec<Begun> {
-        while self.waiting.first().is_some_and(|(due, _)| *due <= now) {
+    pub(super) fn begin(&mut self, now: Moment) -> Vec<Begun> {
+        let is_over = |until: Duration| until <= now.elapsed;
+        while self.waiting.first().is_some_and(|(due, _)| is_over(*due)) {
             if let Some((_, key)) = self.waiting.pop_first() {
                 self.due.insert(key);
             }
         }
         let room = match self.away.until {
-            Some(until) if until > now => 0,
+            Some(until) if !is_over(until) => 0,
             // One finds out.
             Some(_) => 1,
             None => CONCURRENT,
@@ -171,7 +188,7 @@ impl Desk {
     }
 
     /// What has to be written of an object now, if it still differs.
-    fn write(&mut self, key: Key, now: Instant) -> Option<Begun> {
+    fn write(&mut self, key: Key, now: Moment) -> Option<Begun> {
         let seen = self.seen.get(&key)?;
         let entry = self.entries.get_mut(&key)?;
         let known = entry.known(&seen);
@@ -180,15 +197,17 @@ impl Desk {
             generation: known.generation,
         };
         let wanted = entry.wanted.clone();
-        let patch = merge::patch(&key, held, wanted.as_ref(), &self.controllers, &time());
+        let stamp = now.stamp();
+        let patch = merge::patch(&key, held, wanted.as_ref(), &self.controllers, &stamp);
         let Some(status) = patch else {
             self.set(&key, State::Idle);
             return None;
         };
-        if entry.is_contested(now, &known) {
-            let rest = entry.next(now, false);
+        if entry.is_contested(now.elapsed, &known) {
+            let rest = entry.next(now.elapsed, false);
             self.metrics.contested(&key);
-            say_contested(&key, seen.written_by.as_deref(), rest.duration_since(now));
+            let left = rest.saturating_sub(now.elapsed);
+            say_contested(&key, seen.written_by.as_deref(), left);
             self.set(&key, State::Due(rest));
             return None;
         }
@@ -203,20 +222,20 @@ impl Desk {
     }
 
     /// Takes in what became of a write.
-    pub(super) fn finish(&mut self, now: Instant, begun: Begun, result: Result<Written, Failure>) {
+    pub(super) fn finish(&mut self, now: Moment, begun: Begun, result: Result<Written, Failure>) {
         let Begun { write, wanted } = begun;
         let (key, base) = (write.key, write.resource_version);
         self.under_way -= 1;
-        self.answered(&key, &result, now);
+        self.answered(&key, &result, now.elapsed);
         let Some(entry) = self.entries.get_mut(&key) else {
             return;
         };
         let is_gone = result == Err(Failure::Gone);
         match result {
-            Ok(written) => entry.succeeded(now, base, wanted, written),
+            Ok(written) => entry.succeeded(now.elapsed, base, wanted, written),
             // The server's trouble, or none: the watch says when there is such an object again.
             Err(Failure::Away { .. } | Failure::Overloaded { .. } | Failure::Gone) => {}
-            Err(failure) => entry.failed(now, base, &failure),
+            Err(failure) => entry.failed(now.elapsed, base, &failure),
         }
         self.set(&key, State::Idle);
         if !is_gone {
@@ -225,7 +244,7 @@ impl Desk {
     }
 
     /// Counts and says what became of a write, and whether the API server answers.
-    fn answered(&mut self, key: &Key, result: &Result<Written, Failure>, now: Instant) {
+    fn answered(&mut self, key: &Key, result: &Result<Written, Failure>, now: Duration) {
         let failure = match result {
             Ok(_) => {
                 self.metrics.wrote(key);
@@ -259,7 +278,7 @@ impl Desk {
         self.away = Away::default();
     }
 
-    fn is_away(&mut self, now: Instant, after: Option<Duration>, failure: &Failure) {
+    fn is_away(&mut self, now: Duration, after: Option<Duration>, failure: &Failure) {
         match self.away.until {
             // One of several that were under way together.
             Some(until) if until > now => return,
@@ -325,11 +344,6 @@ fn say_contested(key: &Key, by: Option<&str>, rest: Duration) {
         "another controller keeps writing over the status: it is left alone until it changes or \
          this time has passed"
     );
-}
-
-/// Now, as Kubernetes writes it.
-fn time() -> String {
-    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 #[cfg(test)]

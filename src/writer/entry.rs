@@ -1,7 +1,8 @@
 //! One object's part in the writing: what its status shall be, when it may be written next, and
-//! what became of it so far. Time comes in; nothing here waits.
+//! what became of it so far. Time comes in, as the [`Duration`] since any fixed moment; nothing here
+//! waits.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -38,7 +39,7 @@ pub(super) enum State {
     /// Nothing is to be written, as far as is known.
     Idle,
     /// To be written at this time or after.
-    Due(Instant),
+    Due(Duration),
     UnderWay,
 }
 
@@ -84,7 +85,7 @@ struct LastWrite {
 /// How quickly an object is written.
 #[derive(Debug, Default)]
 struct Pace {
-    last: Option<Instant>,
+    last: Option<Duration>,
     pause: Duration,
 }
 
@@ -92,7 +93,7 @@ struct Pace {
 #[derive(Debug, Default)]
 struct Trouble {
     failures: u32,
-    until: Option<Instant>,
+    until: Option<Duration>,
     /// The version of the object that was no longer the newest.
     conflict: Option<String>,
     /// The status was not admitted: the same one will not be.
@@ -103,9 +104,9 @@ struct Trouble {
 #[derive(Debug, Default)]
 struct Overwrites {
     count: u32,
-    last: Option<Instant>,
+    last: Option<Duration>,
     /// Until when the object is left to the other.
-    rest: Option<Instant>,
+    rest: Option<Duration>,
 }
 
 impl Entry {
@@ -180,19 +181,19 @@ impl Entry {
     }
 
     /// When a write that is needed now may be made.
-    pub(super) fn next(&self, now: Instant, is_settling: bool) -> Instant {
+    pub(super) fn next(&self, now: Duration, is_settling: bool) -> Duration {
         let held_up = [self.trouble.until, self.overwrites.rest, self.pace.next()];
         let settled = is_settling.then(|| now + SETTLING);
         held_up
             .into_iter()
             .chain([settled])
             .flatten()
-            .fold(now, Instant::max)
+            .fold(now, Duration::max)
     }
 
     /// Takes in that a write of the object as it is known is needed now. Says whether another
     /// controller has written over the same status too often: then it rests.
-    pub(super) fn is_contested(&mut self, now: Instant, known: &Known) -> bool {
+    pub(super) fn is_contested(&mut self, now: Duration, known: &Known) -> bool {
         let Some(last) = &self.last else {
             return false;
         };
@@ -203,7 +204,7 @@ impl Entry {
             return false;
         }
         let overwrites = &mut self.overwrites;
-        let is_late = |last: Instant| now.duration_since(last) >= REST;
+        let is_late = |last: Duration| now.saturating_sub(last) >= REST;
         if overwrites.last.is_some_and(is_late) {
             overwrites.count = 0;
         }
@@ -220,7 +221,7 @@ impl Entry {
     /// Takes in that a write made from `base` succeeded.
     pub(super) fn succeeded(
         &mut self,
-        now: Instant,
+        now: Duration,
         base: String,
         sent: Option<Status>,
         written: Written,
@@ -235,7 +236,7 @@ impl Entry {
     }
 
     /// Takes in that a write made from `base` failed for a reason of this object's own.
-    pub(super) fn failed(&mut self, now: Instant, base: String, failure: &Failure) {
+    pub(super) fn failed(&mut self, now: Duration, base: String, failure: &Failure) {
         let trouble = &mut self.trouble;
         let doubled = |first: Duration| {
             let factor = 2_u32.saturating_pow(trouble.failures);
@@ -268,12 +269,12 @@ impl LastWrite {
 }
 
 impl Pace {
-    fn next(&self) -> Option<Instant> {
+    fn next(&self) -> Option<Duration> {
         self.last.map(|last| last + self.pause)
     }
 
-    fn wrote(&mut self, now: Instant) {
-        let was_calm = |last: Instant| now.duration_since(last) >= CALM;
+    fn wrote(&mut self, now: Duration) {
+        let was_calm = |last: Duration| now.saturating_sub(last) >= CALM;
         self.pause = if self.last.is_none_or(was_calm) {
             FIRST_PAUSE
         } else {

@@ -66,7 +66,7 @@ impl Objects {
 
 /// A desk and all that is around it.
 pub(super) struct Bench {
-    pub(super) now: Instant,
+    pub(super) now: Duration,
     pub(super) desk: Desk,
     pub(super) seen: Seen,
     pub(super) server: Objects,
@@ -80,10 +80,10 @@ pub(super) struct Bench {
     pub(super) is_watched: bool,
     pub(super) attempts: usize,
     /// Those that succeeded.
-    pub(super) writes: Vec<(Instant, Write)>,
+    pub(super) writes: Vec<(Duration, Write)>,
     pub(super) most_under_way: usize,
     pub(super) most_of_one: usize,
-    under_way: Vec<(Instant, Begun)>,
+    under_way: Vec<(Duration, Begun)>,
 }
 
 impl Bench {
@@ -92,7 +92,7 @@ impl Bench {
         let metrics = Metrics::register(&mut Registry::default());
         let controllers: Arc<[String]> = [OWN.to_owned()].into();
         Self {
-            now: Instant::now(),
+            now: Duration::ZERO,
             desk: Desk::new(seen.clone(), controllers, metrics),
             seen,
             server: Objects::default(),
@@ -204,6 +204,13 @@ impl Bench {
         message.expect("a message").to_owned()
     }
 
+    fn moment(&self) -> Moment {
+        Moment {
+            elapsed: self.now,
+            clock: Timestamp::UNIX_EPOCH + self.now,
+        }
+    }
+
     pub(super) fn under_way(&self) -> usize {
         self.under_way.len()
     }
@@ -220,7 +227,7 @@ impl Bench {
             proxies: [(gateway, [("a".into(), proxy)].into())].into(),
             ..Observed::default()
         };
-        self.desk.look(self.now, &self.statuses, &observed);
+        self.desk.look(self.moment(), &self.statuses, &observed);
     }
 
     /// Lets time pass.
@@ -247,7 +254,7 @@ impl Bench {
     }
 
     fn begin(&mut self) {
-        for begun in self.desk.begin(self.now) {
+        for begun in self.desk.begin(self.moment()) {
             self.attempts += 1;
             self.under_way.push((self.now + self.latency, begun));
         }
@@ -281,7 +288,7 @@ impl Bench {
             status: object.status,
         });
         let succeeded = result.is_ok();
-        self.desk.finish(self.now, begun, result);
+        self.desk.finish(self.moment(), begun, result);
         if succeeded && self.is_watched {
             self.look();
         }
