@@ -12,8 +12,8 @@ use crate::status::Status;
 
 /// The pause after the first write of an object; it doubles while the status keeps changing.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// The longest pause, and so how late a status may be: a thousand routes that come within two
-/// minutes cost their Gateway 80 writes, and it is right 1.5 s after the last.
+/// The longest pause, and so how late a status may be: a thousand routes that come one by one within
+/// a minute cost their Gateway 42 writes, and it is right 1.5 s after the last.
 const LONGEST_PAUSE: Duration = Duration::from_millis(1500);
 /// Without a write for so long, an object's next is its first again.
 const CALM: Duration = Duration::from_secs(5);
