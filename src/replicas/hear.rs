@@ -20,6 +20,15 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// The largest observation that is taken: as many proxies as a replica serves, and their refusals.
 const MAX_MESSAGE_BYTES: usize = 16 << 20;
 
+/// Something new of a replica.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) replica: String,
+    /// Where it was heard. One that has moved may still have been saying something at its old place.
+    pub(super) address: SocketAddr,
+    pub(super) news: News,
+}
+
 /// What is new of a replica.
 #[derive(Debug)]
 pub(super) enum News {
@@ -36,7 +45,7 @@ pub(super) struct Peer {
     pub(super) dial: Dial,
     /// Whether it is still among those that serve. One that is not is heard on until it has ended.
     pub(super) listed: watch::Receiver<bool>,
-    pub(super) news: mpsc::Sender<(String, News)>,
+    pub(super) news: mpsc::Sender<Said>,
 }
 
 impl Peer {
@@ -89,7 +98,12 @@ impl Peer {
         Err(Status::unavailable("it ended the stream"))
     }
 
-    async fn tell(&self, news: News) -> Result<(), mpsc::error::SendError<(String, News)>> {
-        self.news.send((self.name.clone(), news)).await
+    async fn tell(&self, news: News) -> Result<(), mpsc::error::SendError<Said>> {
+        let said = Said {
+            replica: self.name.clone(),
+            address: self.address,
+            news,
+        };
+        self.news.send(said).await
     }
 }

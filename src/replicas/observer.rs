@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-use super::hear::{News, Peer};
+use super::hear::{News, Peer, Said};
 use super::peer::Dial;
 use super::{Member, Metrics, Own, peers};
 use crate::pipeline::State;
@@ -32,10 +32,17 @@ pub struct Observer {
 /// The replicas that are being heard.
 struct Heard {
     tasks: JoinSet<()>,
-    peers: BTreeMap<String, (SocketAddr, watch::Sender<bool>, AbortHandle)>,
-    news: mpsc::Sender<(String, News)>,
+    peers: BTreeMap<String, Hearing>,
+    news: mpsc::Sender<Said>,
     /// Those that said something and have not ended since.
     speaking: BTreeSet<String>,
+}
+
+/// A replica, where it is heard.
+struct Hearing {
+    address: SocketAddr,
+    listed: watch::Sender<bool>,
+    task: AbortHandle,
 }
 
 impl Observer {
@@ -107,8 +114,8 @@ impl Observer {
                     }
                     self.follow(&mut heard, &mut join, start);
                 }
-                Some((replica, news)) = news.recv() => {
-                    heard.take(&mut join, start, replica, news);
+                Some(said) = news.recv() => {
+                    heard.take(&mut join, start, said);
                     self.metrics.heard(heard.speaking.len());
                 }
                 Some(_) = heard.tasks.join_next() => {}
@@ -123,24 +130,27 @@ impl Observer {
         let slices = state.store.of_kind(resource::Kind::EndpointSlice);
         let slices = slices.filter_map(resource::EndpointSlice::of);
         let peers = peers::peers(slices.map(Arc::as_ref), &self.member);
-        for (name, (_, listed, _)) in &heard.peers {
-            listed.send_if_modified(|listed| {
+        for (name, hearing) in &heard.peers {
+            hearing.listed.send_if_modified(|listed| {
                 let now = peers.contains_key(name);
                 std::mem::replace(listed, now) != now
             });
         }
-        heard.peers.retain(|_, (_, _, task)| !task.is_finished());
+        heard.peers.retain(|_, hearing| !hearing.task.is_finished());
         for (name, address) in peers {
             let known = heard.peers.get(&name);
-            if known.is_some_and(|(known, _, _)| *known == address) {
+            if known.is_some_and(|known| known.address == address) {
                 continue;
             }
-            if let Some((_, _, task)) = known {
-                task.abort();
+            if let Some(known) = known {
+                // It will be heard somewhere else, if at all.
+                known.task.abort();
+                heard.lose(join, start, &name);
             }
             join.awaits(start.elapsed(), &name);
             heard.hear(name, address, self.dial.clone());
         }
+        self.metrics.heard(heard.speaking.len());
     }
 
     /// Tells what is seen now, if it differs from what was told before.
@@ -172,21 +182,36 @@ impl Heard {
             listed: receiver,
             news: self.news.clone(),
         };
-        let task = self.tasks.spawn(peer.hear());
-        self.peers.insert(name, (address, listed, task));
+        let hearing = Hearing {
+            address,
+            listed,
+            task: self.tasks.spawn(peer.hear()),
+        };
+        self.peers.insert(name, hearing);
     }
 
-    fn take(&mut self, join: &mut Join, start: Instant, replica: String, news: News) {
-        let now = start.elapsed();
+    fn take(&mut self, join: &mut Join, start: Instant, said: Said) {
+        let Said {
+            replica,
+            address,
+            news,
+        } = said;
+        let now_at = self.peers.get(&replica).map(|hearing| hearing.address);
+        if now_at.is_some_and(|now_at| now_at != address) {
+            return;
+        }
         match news {
             News::Heard(observation) => {
-                join.heard(now, &replica, observation);
+                join.heard(start.elapsed(), &replica, observation);
                 self.speaking.insert(replica);
             }
-            News::Lost => {
-                join.lost(now, &replica);
-                self.speaking.remove(&replica);
-            }
+            News::Lost => self.lose(join, start, &replica),
         }
+    }
+
+    /// Takes in that a replica is no longer heard.
+    fn lose(&mut self, join: &mut Join, start: Instant, replica: &str) {
+        join.lost(start.elapsed(), replica);
+        self.speaking.remove(replica);
     }
 }

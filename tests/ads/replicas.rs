@@ -71,13 +71,21 @@ impl Replica {
         });
     }
 
-    /// Leads, with `peers` in the EndpointSlices of Locum's Service.
-    fn leads(&self, peers: &[&Replica]) -> Leader {
-        let there = peers.iter().chain([&self]);
-        let there = there.map(|replica| (replica.name, replica.server.address));
+    /// Finds these in the EndpointSlices of Locum's Service, beside itself.
+    fn finds(&self, others: &[(&str, SocketAddr)]) {
+        let own = (self.name, self.server.address);
+        let there = others.iter().copied().chain([own]);
         let store = Arc::new(store(there));
         self.states
             .send_modify(|state| Arc::make_mut(state).store = store);
+    }
+
+    /// Leads, with `peers` in the EndpointSlices of Locum's Service.
+    fn leads(&self, peers: &[&Replica]) -> Leader {
+        let peers = peers
+            .iter()
+            .map(|replica| (replica.name, replica.server.address));
+        self.finds(&peers.collect::<Vec<_>>());
         let (leads, is_leader) = watch::channel(true);
         let (observer, observed) = Observer::new(
             self.own.clone(),
@@ -257,6 +265,24 @@ async fn a_replica_that_goes_away_is_forgotten_after_its_bound() {
     leader.says(1, Verdict::NoProxies).await;
     let longest = LINGER + REPLICA_BOUND + Duration::from_secs(1);
     assert!(begun.elapsed() < longest, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_replica_that_moved_and_is_not_heard_is_forgotten_after_its_bound() {
+    let (a, b) = (Replica::start("a").await, Replica::start("b").await);
+    a.translates(1, RESOURCES).await;
+    b.translates(1, RESOURCES).await;
+    let mut leader = a.leads(&[&b]);
+    let _other = b.proxy("of-b").await;
+    leader.says(1, Verdict::Programmed).await;
+    let (_silent, elsewhere) = listener().await;
+    a.finds(&[("b", elsewhere)]);
+    let begun = std::time::Instant::now();
+    leader.says(1, Verdict::NoProxies).await;
+    let longest = LINGER + REPLICA_BOUND + Duration::from_secs(1);
+    assert!(begun.elapsed() < longest, "{:?}", begun.elapsed());
+    a.finds(&[("b", b.server.address)]);
+    leader.says(1, Verdict::Programmed).await;
 }
 
 #[tokio::test]
