@@ -8,7 +8,6 @@
 mod bootstrap;
 mod certs;
 mod check;
-mod cluster;
 mod completions;
 mod control_plane;
 mod crds;
@@ -18,6 +17,7 @@ mod logging;
 mod options;
 mod output;
 mod problems;
+mod replica;
 mod report;
 mod run;
 mod serve;

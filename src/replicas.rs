@@ -6,24 +6,24 @@
 //! here stands in the way of a proxy: with the API server and every other replica away, each goes
 //! on serving what it knows.
 
+mod dial;
 mod election;
 mod hear;
 mod lease;
 mod metrics;
 mod observer;
 mod own;
-mod peer;
 mod peers;
 mod service;
 mod wire;
 
 use std::net::IpAddr;
 
+pub use dial::Dial;
 pub use lease::Lease;
 pub use metrics::Metrics;
 pub use observer::Observer;
 pub use own::{Own, watch};
-pub use peer::Dial;
 pub use peers::SERVICE;
 pub use service::Observe;
 

@@ -1,212 +1,89 @@
-//! `locum serve` in a cluster: all that several replicas beside an API server need, put together,
-//! and how one of them leaves without a proxy noticing.
+//! Options for resources from Kubernetes: which cluster, and what of it.
 
-use std::net::IpAddr;
-use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::PathBuf;
 
 use clap::Args;
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
 use kube::Client;
-use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
-use tokio::time::sleep;
 
-use super::control_plane::{ControlPlane, Prepared, Sockets};
-use super::log_changes::log_changes;
 use super::options::Misuse;
-use super::signals::Signals;
-use super::tls::Known;
-use crate::admin::Gate;
-use crate::replicas::{self, Dial, Lease, Member, Observer, Own};
 use crate::resource::names;
-use crate::source::kubernetes::{self as source, Kubernetes};
-use crate::translate;
-use crate::trust::secrets::Secrets;
-use crate::trust::{Domain, Tls};
-use crate::writer::{self, Writer};
+use crate::source::kubernetes::{self, ConnectError, Connection};
 
-/// How long a replica that is to end serves on after it has said that it is not ready: only when
-/// load balancers have heard that do proxies that it lets go of find another one at once.
-const LEAVE_PAUSE: Duration = Duration::from_secs(2);
-
-/// Where Locum runs unless it is told.
-pub(super) const NAMESPACE: &str = "locum-system";
-
-/// Which replica this is.
+/// Which cluster resources come from, and which of them are read.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Replicas, with resources from Kubernetes")]
-pub(super) struct ReplicaOptions {
-    /// The name of this Pod, by which it stands in the Lease of the replica that writes
-    /// [default: the host's name and the process's number]
-    #[arg(long, env = "LOCUM_POD_NAME", value_name = "NAME")]
-    pod_name: Option<String>,
-    /// The namespace of this Pod, where the Lease, Locum's Secrets and the other replicas are
+#[command(next_help_heading = "Kubernetes")]
+pub(super) struct KubernetesOptions {
+    /// How to reach the API server [default: KUBECONFIG, else ~/.kube/config, else the cluster
+    /// whose Pod this runs in]
+    #[arg(long, env = "LOCUM_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Read only these namespaces [default: all].
+    ///
+    /// GatewayClasses, and the labels of Namespaces, are read in any case; nothing else needs
+    /// rights in the whole cluster then.
     #[arg(
         long,
-        env = "LOCUM_POD_NAMESPACE",
+        env = "LOCUM_NAMESPACES",
         value_name = "NAME",
-        default_value = NAMESPACE
+        value_delimiter = ','
     )]
-    pod_namespace: String,
-    /// The address of this Pod
-    #[arg(long, env = "LOCUM_POD_IP", value_name = "ADDRESS")]
-    pod_ip: Option<IpAddr>,
+    namespaces: Vec<String>,
+    /// Read only Gateways, HTTPRoutes, Backends and BackendTrafficPolicies with these labels, such
+    /// as `team=shop,stage!=test`.
+    ///
+    /// What they refer to (GatewayClasses, Services, ReferenceGrants, Secrets) needs no label.
+    /// SecurityPolicies and their like count whatever their labels, so that nothing is opened which
+    /// they close.
+    #[arg(long, env = "LOCUM_SELECTOR", value_name = "LABELS")]
+    selector: Option<String>,
 }
 
-impl ReplicaOptions {
-    /// This replica, or what is wrong with the options.
-    pub(super) fn member(self) -> Result<Member, Misuse> {
-        if let Some(flaw) = names::LABEL.flaw(&self.pod_namespace) {
-            return Err(Misuse::new(format!("--pod-namespace {flaw}")));
+impl KubernetesOptions {
+    /// Refuses options that files have no use for.
+    pub(super) fn refuse(&self) -> Result<(), Misuse> {
+        let given = [
+            ("--kubeconfig", self.kubeconfig.is_some()),
+            ("--namespaces", !self.namespaces.is_empty()),
+            ("--selector", self.selector.is_some()),
+        ];
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) => {
+                let message = format!("{option} is for resources from Kubernetes; -f reads files");
+                Err(Misuse::new(message))
+            }
+            None => Ok(()),
         }
-        Ok(Member {
-            name: self.pod_name.unwrap_or_else(process_name),
-            namespace: self.pod_namespace,
-            ip: self.pod_ip,
-        })
     }
-}
 
-/// A name that no other process has, here or on another machine.
-fn process_name() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}-{}", host.trim(), std::process::id())
-}
-
-/// What a replica is to do.
-pub(super) struct Plan {
-    pub(super) member: Member,
-    pub(super) client: Client,
-    /// What of the cluster is read.
-    pub(super) what: source::Options,
-    pub(super) translation: translate::Options,
-    /// The names in certificates.
-    pub(super) domain: Domain,
-    /// How Envoys are known; where nothing was said, by the Secrets that Locum keeps itself.
-    pub(super) known: Known,
-}
-
-impl Plan {
-    /// Mutual TLS, and what keeps its credentials new; nothing for plaintext.
-    fn tls(&mut self, leads: &watch::Receiver<bool>) -> Option<(Tls, BoxFuture<'static, ()>)> {
-        match std::mem::replace(&mut self.known, Known::Unsaid) {
-            Known::Nobody => None,
-            Known::Files(tls, files) => Some((tls, files.run().boxed())),
-            Known::Unsaid => {
-                let (client, domain) = (self.client.clone(), self.domain.clone());
-                let cluster_domain = &self.translation.cluster_domain;
-                let (tls, secrets) = Secrets::new(client, domain, cluster_domain, leads.clone());
-                Some((tls, secrets.run().boxed()))
+    /// A client for the cluster, which is not yet reached for, and what of it is read.
+    pub(super) async fn connect(
+        self,
+        controller_names: Vec<String>,
+    ) -> anyhow::Result<(Client, kubernetes::Options)> {
+        for namespace in &self.namespaces {
+            if let Some(flaw) = names::LABEL.flaw(namespace) {
+                return Err(Misuse::new(format!("--namespaces {flaw}")).into());
             }
         }
-    }
-}
-
-/// A replica that serves.
-#[derive(Debug)]
-pub(super) struct Replica {
-    control_plane: ControlPlane,
-    lease: JoinHandle<()>,
-    /// Whether it says that it is not ready, and leads no more.
-    leaving: watch::Sender<bool>,
-    /// Dropped when its proxies are to look for another one.
-    serving: oneshot::Sender<()>,
-}
-
-impl Replica {
-    /// Puts the parts together and starts them: what the cluster holds is read and served by every
-    /// replica; the one with the Lease writes statuses and Locum's own certificates, and hears what
-    /// the proxies of the others acknowledge.
-    pub(super) fn start(mut plan: Plan, sockets: Sockets) -> Self {
-        let mut prepared = Prepared::new(sockets, plan.translation.clone());
-        let states = prepared.states.clone();
-        let registry = &mut prepared.registry;
-        let metrics = replicas::Metrics::register(registry);
-        let (lease, leads) = Lease::new(plan.client.clone(), &plan.member, metrics.clone());
-        let (tls, keeper) = plan.tls(&leads).unzip();
-        let (sees, own) = Own::new();
-        let own_watch = replicas::watch(prepared.shared.clients.clone(), states.clone(), sees);
-        let dial = tls.clone().map_or(Dial::Plaintext, Dial::Tls);
-        let (observer, observed) =
-            Observer::new(own.clone(), plan.member, states.clone(), dial, metrics);
-        let kubernetes = Kubernetes::new(plan.client.clone(), plan.what, registry);
-        let inputs = writer::Inputs {
-            states,
-            observed,
-            seen: kubernetes.seen(),
-            may_write: leads.clone(),
-            controllers: plan.translation.controller_names.into(),
+        let connected = kubernetes::connect(self.kubeconfig.as_deref()).await;
+        let Connection { client, url } = connected.map_err(|error| match error {
+            ConnectError::Nowhere(_) => Misuse::new(error.to_string()).into(),
+            error => anyhow::Error::from(error),
+        })?;
+        let options = kubernetes::Options {
+            namespaces: self.namespaces,
+            selector: self.selector,
+            controller_names,
+            own_service: None,
         };
-        let metrics = writer::Metrics::register(registry);
-        let writer = Writer::new(writer::Kubernetes::new(plan.client), inputs, metrics);
-
-        let (leaving, is_leaving) = watch::channel(false);
-        prepared.gates = gates(kubernetes.waiting(), is_leaving.clone());
-        match tls {
-            Some(tls) => prepared.over_tls(tls),
-            None => tracing::warn!("--insecure: whoever reaches --xds-address is let in"),
-        }
-        prepared.shared.own = Some(own);
-        let (serving, stopped) = oneshot::channel::<()>();
-        let read = |updates| async { Ok(kubernetes.watch(updates).await?) };
-        let mut control_plane = prepared.start(read, stopped.map(|_| ()));
-        if let Some(keeper) = keeper {
-            control_plane.also(keeper);
-        }
-        control_plane.also(own_watch);
-        control_plane.also(observer.run(leads));
-        control_plane.also(writer.run());
-        Self {
-            control_plane,
-            lease: tokio::spawn(lease.run(left(is_leaving))),
-            leaving,
-            serving,
-        }
+        let namespaces = options.namespaces.join(",");
+        let selector = options.selector.as_ref();
+        tracing::info!(
+            server = url,
+            namespaces,
+            selector,
+            "reading resources from Kubernetes"
+        );
+        Ok((client, options))
     }
-
-    /// Serves until a signal comes, and leaves; a second signal ends it at once.
-    pub(super) async fn serve(mut self, mut signals: Signals) -> anyhow::Result<ExitCode> {
-        let states = self.control_plane.states.clone();
-        tokio::select! {
-            error = self.control_plane.failed() => return Err(error),
-            () = log_changes(states) => {}
-            () = signals.next() => {}
-        }
-        tokio::select! {
-            () = self.leave() => {}
-            () = signals.next() => {}
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-
-    /// Leaves the other replicas to it: not ready at once, the Lease is handed on, and when load
-    /// balancers have had their time the proxies are sent to another one. Within 10 s.
-    async fn leave(self) {
-        tracing::info!("leaving: not ready, leads no more, still serving");
-        self.leaving.send_replace(true);
-        let (_, ()) = tokio::join!(self.lease, sleep(LEAVE_PAUSE));
-        drop(self.serving);
-        self.control_plane.served().await;
-    }
-}
-
-/// Resolves when the replica leaves.
-async fn left(mut leaving: watch::Receiver<bool>) {
-    // An error means that it has gone.
-    let _ = leaving.wait_for(|leaving| *leaving).await;
-}
-
-/// What has to be there before the replica is ready, besides the first snapshot.
-fn gates(waiting: watch::Receiver<Arc<[String]>>, leaving: watch::Receiver<bool>) -> Vec<Gate> {
-    let leaves = move || {
-        let leaves = *leaving.borrow();
-        leaves.then(|| "this replica is about to end".to_owned())
-    };
-    vec![
-        Gate::new(move || leaves().into_iter().collect()),
-        Gate::new(move || waiting.borrow().to_vec()),
-    ]
 }

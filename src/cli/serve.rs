@@ -8,11 +8,11 @@ use std::process::ExitCode;
 use clap::Args;
 use tokio::sync::mpsc;
 
-use super::cluster::ClusterOptions;
 use super::control_plane::{Prepared, Sockets, read};
-use super::kubernetes::{NAMESPACE, Plan, Replica, ReplicaOptions};
+use super::kubernetes::KubernetesOptions;
 use super::log_changes::log_changes;
 use super::options::{DefaultListen, ServerAddresses, ServerOptions, SourceOptions};
+use super::replica::{NAMESPACE, Plan, Replica, ReplicaOptions};
 use super::signals::Signals;
 use super::tls::{Known, TlsOptions};
 use crate::replicas;
@@ -49,7 +49,7 @@ pub(super) struct Options {
     #[command(flatten)]
     tls: TlsOptions,
     #[command(flatten)]
-    cluster: ClusterOptions,
+    kubernetes: KubernetesOptions,
     #[command(flatten)]
     replica: ReplicaOptions,
 }
@@ -66,7 +66,7 @@ impl Options {
     }
 
     async fn files(self, signals: Signals) -> anyhow::Result<ExitCode> {
-        self.cluster.refuse()?;
+        self.kubernetes.refuse()?;
         let source = self.source.files(DefaultListen::Everywhere)?;
         let domain = self.tls.domain(NAMESPACE)?;
         let known = self.tls.known(&domain)?;
@@ -91,7 +91,7 @@ impl Options {
         let domain = self.tls.domain(&member.namespace)?;
         let known = self.tls.known(&domain)?;
         let controllers = translation.controller_names.clone();
-        let (client, what) = self.cluster.connect(controllers).await?;
+        let (client, what) = self.kubernetes.connect(controllers).await?;
         let what = source::Options {
             own_service: Some(ObjectName::new(&member.namespace, replicas::SERVICE)),
             ..what

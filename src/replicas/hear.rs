@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 use tonic::Status;
 
-use super::peer::Dial;
+use super::dial::Dial;
 use super::wire;
 use crate::api::v1;
 use crate::api::v1::replicas_client::ReplicasClient;
@@ -37,9 +37,9 @@ pub(super) enum News {
     Lost,
 }
 
-/// Another replica.
+/// Who hears another replica.
 #[derive(Clone)]
-pub(super) struct Peer {
+pub(super) struct Hearer {
     pub(super) name: String,
     pub(super) address: SocketAddr,
     pub(super) dial: Dial,
@@ -48,7 +48,7 @@ pub(super) struct Peer {
     pub(super) news: mpsc::Sender<Said>,
 }
 
-impl Peer {
+impl Hearer {
     /// Sends what the replica says until it has gone, or nobody listens.
     pub(super) async fn hear(mut self) {
         let mut pause = PAUSE.0;

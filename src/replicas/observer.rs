@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-use super::hear::{News, Peer, Said};
-use super::peer::Dial;
+use super::dial::Dial;
+use super::hear::{Hearer, News, Said};
 use super::{Member, Metrics, Own, peers};
 use crate::pipeline::State;
 use crate::resource::{self, Resource};
@@ -175,7 +175,7 @@ fn own(own: &mut Own) -> crate::status::observations::Observation {
 impl Heard {
     fn hear(&mut self, name: String, address: SocketAddr, dial: Dial) {
         let (listed, receiver) = watch::channel(true);
-        let peer = Peer {
+        let hearer = Hearer {
             name: name.clone(),
             address,
             dial,
@@ -185,7 +185,7 @@ impl Heard {
         let hearing = Hearing {
             address,
             listed,
-            task: self.tasks.spawn(peer.hear()),
+            task: self.tasks.spawn(hearer.hear()),
         };
         self.peers.insert(name, hearing);
     }
