@@ -30,6 +30,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use crate::causes::in_words;
 use logging::Verbosity;
 pub use options::Misuse;
 
@@ -84,22 +85,11 @@ pub fn main() -> ExitCode {
                 reason = "the last word of a command that failed"
             )]
             {
-                eprintln!("locum: {}", in_words(&error));
+                eprintln!("locum: {}", in_words(error.as_ref()));
             }
             ExitCode::from(if wrong_use { WRONG_USE } else { PROBLEMS })
         }
     }
-}
-
-/// An error and its causes, each said once: some errors say their cause in their own words.
-fn in_words(error: &anyhow::Error) -> String {
-    let mut words = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !words.contains(&cause) {
-            words = format!("{words}: {cause}");
-        }
-    }
-    words
 }
 
 impl Cli {

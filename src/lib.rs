@@ -11,15 +11,17 @@
 //! holds), `model` (what resolve makes and emit reads), `problem` and `status` (what is wrong, and
 //! how it is told). Around them: `pipeline`, the one loop that moves it along; `serving`, who
 //! serves as load reports say; `bootstrap` and `proxy`, the Envoys that Locum starts; `trust`,
-//! mutual TLS between them and Locum; `api`, Locum's own gRPC; `admin` and `cli`, for the people who
-//! run it.
+//! mutual TLS between them and Locum; `kubernetes`, the connection to an API server; `api`, Locum's own
+//! gRPC; `admin` and `cli`, for the people who run it.
 //!
 //! ARCHITECTURE.md says what each module never does, and where a change goes.
 
 pub mod admin;
 pub mod api;
 pub mod bootstrap;
+mod causes;
 pub mod cli;
+pub mod kubernetes;
 pub mod model;
 pub mod pipeline;
 pub mod problem;

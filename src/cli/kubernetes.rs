@@ -1,4 +1,4 @@
-//! Options for resources from Kubernetes: which cluster, and what of it.
+//! Options for Kubernetes: which cluster, and what of it.
 
 use std::path::PathBuf;
 
@@ -6,17 +6,40 @@ use clap::Args;
 use kube::Client;
 
 use super::options::Misuse;
+use crate::kubernetes::{ConnectError, Connection, connect};
 use crate::resource::names;
-use crate::source::kubernetes::{self, ConnectError, Connection};
+use crate::source::kubernetes as source;
+
+/// Which cluster is meant.
+#[derive(Debug, Args)]
+pub(super) struct Kubeconfig {
+    /// How to reach the API server [default: KUBECONFIG, else ~/.kube/config, else the cluster
+    /// whose Pod this runs in]
+    #[arg(long, env = "LOCUM_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+}
+
+impl Kubeconfig {
+    /// The cluster, which is not yet reached for. Where none is known, `otherwise` says what to do
+    /// without one.
+    pub(super) async fn connect(&self, otherwise: &str) -> anyhow::Result<Connection> {
+        let connected = connect(self.kubeconfig.as_deref()).await;
+        connected.map_err(|error| match error {
+            ConnectError::Nowhere(_) => Misuse::new(format!(
+                "{error}; give one with --kubeconfig, or {otherwise}"
+            ))
+            .into(),
+            error => error.into(),
+        })
+    }
+}
 
 /// Which cluster resources come from, and which of them are read.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Kubernetes")]
 pub(super) struct KubernetesOptions {
-    /// How to reach the API server [default: KUBECONFIG, else ~/.kube/config, else the cluster
-    /// whose Pod this runs in]
-    #[arg(long, env = "LOCUM_KUBECONFIG", value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    kubeconfig: Kubeconfig,
     /// Read only these namespaces [default: all].
     ///
     /// GatewayClasses, and the labels of Namespaces, are read in any case; nothing else needs
@@ -42,7 +65,7 @@ impl KubernetesOptions {
     /// Refuses options that files have no use for.
     pub(super) fn refuse(&self) -> Result<(), Misuse> {
         let given = [
-            ("--kubeconfig", self.kubeconfig.is_some()),
+            ("--kubeconfig", self.kubeconfig.kubeconfig.is_some()),
             ("--namespaces", !self.namespaces.is_empty()),
             ("--selector", self.selector.is_some()),
         ];
@@ -59,18 +82,15 @@ impl KubernetesOptions {
     pub(super) async fn connect(
         self,
         controller_names: Vec<String>,
-    ) -> anyhow::Result<(Client, kubernetes::Options)> {
+    ) -> anyhow::Result<(Client, source::Options)> {
         for namespace in &self.namespaces {
             if let Some(flaw) = names::LABEL.flaw(namespace) {
                 return Err(Misuse::new(format!("--namespaces {flaw}")).into());
             }
         }
-        let connected = kubernetes::connect(self.kubeconfig.as_deref()).await;
-        let Connection { client, url } = connected.map_err(|error| match error {
-            ConnectError::Nowhere(_) => Misuse::new(error.to_string()).into(),
-            error => anyhow::Error::from(error),
-        })?;
-        let options = kubernetes::Options {
+        let otherwise = "serve manifests without Kubernetes with -f PATH";
+        let Connection { client, url } = self.kubeconfig.connect(otherwise).await?;
+        let options = source::Options {
             namespaces: self.namespaces,
             selector: self.selector,
             controller_names,

@@ -21,27 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::election::{Election, TIMING, Timing};
 use super::metrics::Metrics;
 use super::{LEASE, Member};
-
-/// Why a turn failed.
-#[derive(Debug, thiserror::Error)]
-enum LeaseError {
-    #[error("the API server did not answer within {0:?}")]
-    Silence(Duration),
-    // Boxed: it is 200 bytes large.
-    #[error(transparent)]
-    Api(Box<kube::Error>),
-}
-
-impl LeaseError {
-    /// Whether someone else was quicker.
-    fn is_conflict(&self) -> bool {
-        matches!(self, LeaseError::Api(error) if is_answer(error, 409))
-    }
-}
-
-fn is_answer(error: &kube::Error, code: u16) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == code)
-}
+use crate::kubernetes::{RequestError, within};
 
 /// A replica's part in the election.
 pub struct Lease {
@@ -90,7 +70,7 @@ impl Lease {
             // Whatever the request does, leading ends in time.
             Some(until) => timeout(until - now, self.look_and_write())
                 .await
-                .unwrap_or(Err(LeaseError::Silence(until - now))),
+                .unwrap_or(Err(RequestError::Silent(until - now))),
             None => self.look_and_write().await,
         };
         let failed = ended.is_err();
@@ -113,11 +93,11 @@ impl Lease {
     }
 
     /// Reads the Lease where that is needed, and writes it where it is to be had.
-    async fn look_and_write(&mut self) -> Result<(), LeaseError> {
+    async fn look_and_write(&mut self) -> Result<(), RequestError> {
         if self.election.is_blind(self.start.elapsed()) {
             match self.bounded(self.api.get(LEASE)).await {
                 Ok(lease) => self.election.read(self.start.elapsed(), lease),
-                Err(LeaseError::Api(error)) if is_answer(&error, 404) => {
+                Err(error) if error.code() == Some(404) => {
                     let begun = self.start.elapsed();
                     let first = self.election.first(Timestamp::now());
                     let created = self
@@ -164,7 +144,7 @@ impl Lease {
         }
     }
 
-    async fn write_release(&mut self) -> Result<(), LeaseError> {
+    async fn write_release(&mut self) -> Result<(), RequestError> {
         // A renewal may have been under way: what is there now has to be read.
         let lease = self.bounded(self.api.get(LEASE)).await?;
         self.election.read(self.start.elapsed(), lease);
@@ -177,11 +157,11 @@ impl Lease {
     }
 
     /// Logs what changed about how the election goes.
-    fn note(&mut self, ended: Result<(), LeaseError>) {
+    fn note(&mut self, ended: Result<(), RequestError>) {
         let trouble = match ended {
             Ok(()) => None,
             // Another replica was quicker: that is how it goes.
-            Err(error) if error.is_conflict() => return,
+            Err(error) if error.code() == Some(409) => return,
             Err(error) => Some(error.to_string()),
         };
         match (&self.trouble, &trouble) {
@@ -215,11 +195,7 @@ impl Lease {
     async fn bounded<T>(
         &self,
         request: impl Future<Output = kube::Result<T>>,
-    ) -> Result<T, LeaseError> {
-        let bound = self.timing.request;
-        match timeout(bound, request).await {
-            Ok(answer) => answer.map_err(|error| LeaseError::Api(Box::new(error))),
-            Err(_) => Err(LeaseError::Silence(bound)),
-        }
+    ) -> Result<T, RequestError> {
+        within(self.timing.request, request).await
     }
 }

@@ -1,11 +1,11 @@
 //! Kubernetes as a source: watches over an API server.
 //!
-//! In: a connection and what to look at. Out: [`Update`]s as files give them, and [`Seen`]: what
+//! In: a client and what to look at. Out: [`Update`]s as files give them, and [`Seen`]: what
 //! the server holds of the objects that carry a status. The first update comes when the first list
 //! of every kind is there; afterwards whatever becomes of the server, what was read last stays.
 //!
 //! ```text
-//! connect (which server) -> api (requests) -> watch (list, changes, again) -> objects (what differs)
+//! api (requests) -> watch (list, changes, again) -> objects (what differs)
 //!     -> gathering (one update of all of it; which Secrets and ConfigMaps are referred to)
 //! ```
 //!
@@ -13,7 +13,6 @@
 
 mod api;
 mod backoff;
-mod connect;
 mod definition;
 mod gathering;
 mod objects;
@@ -37,8 +36,6 @@ use self::watch::Shared;
 use super::Update;
 use crate::resource::ObjectName;
 
-pub(crate) use connect::in_words;
-pub use connect::{ConnectError, Connection, connect};
 pub use seen::{Observed, Refused, Seen};
 
 /// What is looked at.

@@ -16,16 +16,17 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::watch_object;
+use kube::runtime::watcher::{self, watch_object};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 use time::OffsetDateTime;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::authority::ServerNames;
 use super::identity::Domain;
 use super::tls::{Renewal, Tls};
+use crate::kubernetes::{RequestError, within};
 use plan::{PlanError, Step, next, texts};
 
 pub use plan::read_authority;
@@ -49,10 +50,8 @@ const MAX_STEPS: usize = 6;
 enum SecretsError {
     #[error(transparent)]
     Plan(#[from] PlanError),
-    #[error("the API server: {0}")]
-    Api(#[from] kube::Error),
-    #[error("the API server did not answer within {} s", ANSWER_BOUND.as_secs())]
-    Silent,
+    #[error(transparent)]
+    Api(#[from] RequestError),
     #[error("others keep changing the Secrets {AUTHORITY} and {SERVER}")]
     Restless,
 }
@@ -107,6 +106,7 @@ impl Secrets {
     /// Keeps the Secrets until it is dropped. The API server may be away: what was last seen is
     /// used further.
     pub async fn run(mut self) {
+        // Unlike the watches of `source::kubernetes`: ARCHITECTURE.md says why that does no harm.
         let mut changes = pin!(watch_object(self.api.clone(), SERVER).default_backoff());
         let mut again = Instant::now();
         loop {
@@ -115,6 +115,7 @@ impl Secrets {
                     Some(Ok(Some(server))) => self.saw(Seen::There(Box::new(server))),
                     Some(Ok(None)) => self.saw(Seen::Absent),
                     Some(Err(error)) => {
+                        let error = failure(error);
                         self.cannot(&format!("Secret {SERVER} cannot be watched: {error}"));
                         continue;
                     }
@@ -205,13 +206,11 @@ impl Secrets {
                     }
                 }
                 // Another replica, or the user, was quicker.
-                Err(SecretsError::Api(kube::Error::Api(status)))
-                    if status.is_already_exists() || status.is_conflict() =>
-                {
+                Err(error) if error.code() == Some(409) => {
                     let server = answered(self.api.get_opt(SERVER)).await?;
                     self.saw(server.map_or(Seen::Absent, |server| Seen::There(Box::new(server))));
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
         Err(SecretsError::Restless)
@@ -225,9 +224,19 @@ async fn changed(value: &mut watch::Receiver<bool>) {
     }
 }
 
-async fn answered<T>(
-    question: impl Future<Output = Result<T, kube::Error>>,
-) -> Result<T, SecretsError> {
-    let answer = timeout(ANSWER_BOUND, question).await;
-    Ok(answer.map_err(|_| SecretsError::Silent)??)
+async fn answered<T>(question: impl Future<Output = kube::Result<T>>) -> Result<T, RequestError> {
+    within(ANSWER_BOUND, question).await
+}
+
+/// Why the watch has to begin anew, in the words of a request.
+fn failure(error: watcher::Error) -> RequestError {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => error.into(),
+        watcher::Error::WatchError(status) => RequestError::Refused(status),
+        watcher::Error::NoResourceVersion => {
+            RequestError::Illegible("a list without a resourceVersion".into())
+        }
+    }
 }

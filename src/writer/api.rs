@@ -9,8 +9,8 @@ use kube::core::{ApiResource, DynamicObject, GroupVersionKind, TypeMeta};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
+use crate::kubernetes::{RequestError, within};
 use crate::resource::Key;
-use crate::source::kubernetes::in_words;
 
 /// The name under which Kubernetes notes what Locum wrote.
 pub const FIELD_MANAGER: &str = "locum";
@@ -50,7 +50,7 @@ pub enum Failure {
     /// The status itself is not admitted.
     #[error("the API server does not admit the status: {message}")]
     Rejected { message: String },
-    #[error("the API server fails with {code}: {message}")]
+    #[error("the API server answers {code}: {message}")]
     Failing { code: u16, message: String },
     /// It wants to be asked later, by itself or by whoever stands before it.
     #[error("the API server is overloaded: {message}")]
@@ -58,7 +58,7 @@ pub enum Failure {
         after: Option<Duration>,
         message: String,
     },
-    #[error("the API server cannot be reached: {message}")]
+    #[error("{message}")]
     Away { message: String },
 }
 
@@ -124,10 +124,7 @@ impl StatusApi for Kubernetes {
             ..PatchParams::default()
         };
         let request = api.patch_status(write.key.manifest_name(), &parameters, &patch);
-        let Ok(answer) = tokio::time::timeout(REQUEST_BOUND, request).await else {
-            let message = format!("no answer within {} s", REQUEST_BOUND.as_secs());
-            return Err(Failure::Away { message });
-        };
+        let answer = within(REQUEST_BOUND, request).await;
         let object = answer.map_err(|error| failure(error, &resource))?;
         Ok(Written {
             resource_version: object.metadata.resource_version.unwrap_or_default(),
@@ -137,11 +134,11 @@ impl StatusApi for Kubernetes {
     }
 }
 
-fn failure(error: kube::Error, resource: &ApiResource) -> Failure {
+fn failure(error: RequestError, resource: &ApiResource) -> Failure {
     let status = match error {
-        kube::Error::Api(status) => status,
+        RequestError::Refused(status) => status,
         other => {
-            let message = in_words(&other);
+            let message = other.to_string();
             return Failure::Away { message };
         }
     };

@@ -18,7 +18,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::connect::in_words;
+use crate::causes::in_words;
+use crate::kubernetes::RequestError;
 
 /// How long the server may take to begin an answer.
 const ANSWER: Duration = Duration::from_secs(15);
@@ -104,10 +105,12 @@ impl Failure {
 
 impl From<kube::Error> for Failure {
     fn from(error: kube::Error) -> Self {
-        Failure::Unreachable(match error {
-            kube::Error::Service(cause) => in_words(&*cause),
-            error => in_words(&error),
-        })
+        match RequestError::from(error) {
+            RequestError::Unreachable(why) => Failure::Unreachable(why),
+            RequestError::Silent(waited) => Failure::Silent(waited),
+            RequestError::Refused(status) => Failure::refused(*status, None),
+            RequestError::Illegible(why) => Failure::Illegible(why),
+        }
     }
 }
 

@@ -110,7 +110,7 @@ impl ApiServer {
 
     pub(super) fn client(&self) -> Client {
         let url = format!("http://{}", self.address).parse().unwrap();
-        super::super::connect::client(&Config::new(url)).unwrap()
+        crate::kubernetes::client(&Config::new(url)).unwrap()
     }
 
     /// Ends the server and every connection, as a kill does.

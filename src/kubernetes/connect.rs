@@ -4,7 +4,6 @@
 //! In: a kubeconfig, or the environment as kubectl and Pods have it. Out: a client that asks each
 //! time anew: what is to be tried again, and when, is decided by whoever asks.
 
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,6 +16,8 @@ use kube::client::{ClientBuilder, ConfigExt as _};
 use kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use tonic::codegen::{Service, StdError};
+
+use crate::causes::in_words;
 
 /// How long it may take to reach the API server: within a cluster, far more than is usual.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -35,15 +36,14 @@ const IDLE: Duration = Duration::from_secs(15);
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    #[error("--kubeconfig {path}: {source}", path = path.display())]
+    #[error("the kubeconfig {path}: {source}", path = path.display())]
     Kubeconfig {
         path: PathBuf,
         source: KubeconfigError,
     },
     #[error(
-        "no API server is known: there is no kubeconfig that can be used (KUBECONFIG, ~/.kube/config \
-         or --kubeconfig), and this is no Pod of a cluster; to serve manifests without Kubernetes, \
-         give them with -f PATH: {}",
+        "no API server is known: there is no kubeconfig that can be used (KUBECONFIG, \
+         ~/.kube/config), and this is no Pod of a cluster: {}",
         in_words(.0)
     )]
     Nowhere(InferConfigError),
@@ -91,7 +91,7 @@ async fn read(path: &Path) -> Result<Config, KubeconfigError> {
 }
 
 /// kube's own client would try again by itself, for minutes, and log each failure as an error.
-pub(super) fn client(config: &Config) -> Result<Client, kube::Error> {
+pub(crate) fn client(config: &Config) -> Result<Client, kube::Error> {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_nodelay(true);
@@ -134,18 +134,4 @@ where
     fn call(&mut self, request: R) -> Self::Future {
         self.0.call(request).map_err(Into::into)
     }
-}
-
-/// An error and its causes, each said once: some errors say their cause in their own words.
-pub(crate) fn in_words(error: &dyn Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !words.contains(&text) {
-            words = format!("{words}: {text}");
-        }
-        cause = error.source();
-    }
-    words
 }
