@@ -1,13 +1,15 @@
 //! Trust: mutual TLS between Locum and its proxies, and between its replicas.
 //!
-//! In: certificates, from Secrets that the leader makes and renews or from files that somebody else
-//! does. Out: connections whose other end is known by its certificate, and certificates for
-//! proxies. A proxy gets what is for the Gateway that its certificate names, and nothing else. No
-//! key is ever logged or shown, and nothing here opens a stream or knows what is said in it.
+//! In: certificates, from Secrets that the leader makes and renews, or from files that somebody else
+//! does; a folder that holds a CA. Out: connections whose other end is known by its certificate, and
+//! certificates for proxies. A proxy gets what is for the Gateway that its certificate names, and
+//! nothing else. No key is ever logged or shown, and nothing here opens a stream or knows what is
+//! said in it.
 
 mod authority;
 mod certificate;
 mod files;
+pub mod folder;
 mod identity;
 pub mod secrets;
 mod tls;

@@ -1,31 +1,18 @@
 //! `locum certs`: certificates for proxies, and where Locum runs outside Kubernetes for everybody.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, value_parser};
-use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
 use time::OffsetDateTime;
 
+use super::kubernetes::Kubeconfig;
 use super::options::{GatewayName, Misuse};
 use super::output::{Format, write_document};
 use crate::resource::{ObjectName, names};
-use crate::trust::secrets::{AUTHORITY, SERVER, read_authority};
-use crate::trust::{
-    Authority, CERTIFICATE, Certificate, Domain, Issued, KEY, KeyPem, ServerNames, TRUST,
-};
+use crate::trust::secrets::{self, AUTHORITY, SERVER};
+use crate::trust::{Authority, Domain, ServerNames, folder};
 
-/// How long the API server may take for one answer.
-const ANSWER_BOUND: Duration = Duration::from_secs(10);
 /// The days that a proxy's certificate is good for unless `--days` says otherwise.
 const DAYS: u32 = 365;
 
@@ -86,9 +73,8 @@ pub(super) struct Options {
         default_value = "locum-system"
     )]
     system_namespace: String,
-    /// The file that says where the cluster is [default: as kubectl finds it]
-    #[arg(long, env = "LOCUM_KUBECONFIG", value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    kubeconfig: Kubeconfig,
     /// Write tls.crt, tls.key and ca.crt into this folder instead of printing a Secret
     #[arg(short, long, env = "LOCUM_DIRECTORY", value_name = "DIR")]
     directory: Option<PathBuf>,
@@ -111,16 +97,11 @@ impl Options {
         let (secret, issued) = if let Some(GatewayName(gateway)) = &self.gateway {
             let name = format!("{}-proxy-tls", gateway.name);
             let life = time::Duration::days(self.days.into());
-            let issued = self.signer(&domain, now).await?;
-            let issued = issued.proxy(&domain, gateway, life, now)?;
+            let signer = self.signer(&domain, now).await?;
+            let issued = signer.proxy(&domain, gateway, life, now)?;
             (ObjectName::new(&gateway.namespace, &name), issued)
         } else if self.authority {
-            let made = Authority::make(now)?;
-            let issued = Issued {
-                certificate: made.certificate(),
-                key: made.key(),
-                trust: made.trust(),
-            };
+            let issued = Authority::make(now)?.issued();
             (ObjectName::new(&domain.namespace, AUTHORITY), issued)
         } else {
             let names = ServerNames {
@@ -131,11 +112,12 @@ impl Options {
             (ObjectName::new(&domain.namespace, SERVER), issued)
         };
         match &self.directory {
-            Some(directory) => write(directory, &issued, self.authority)?,
-            None => write_document(
-                &serde_json::to_value(manifest(&secret, &issued))?,
-                self.output,
-            )?,
+            Some(directory) if self.authority => folder::write_authority(directory, &issued)?,
+            Some(directory) => folder::write(directory, &issued)?,
+            None => {
+                let secret = secrets::manifest(&secret, &issued);
+                write_document(&serde_json::to_value(secret)?, self.output)?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -155,107 +137,11 @@ impl Options {
 
     /// The CA to sign with.
     async fn signer(&self, domain: &Domain, now: OffsetDateTime) -> anyhow::Result<Authority> {
-        match &self.ca {
-            Some(folder) => from_folder(folder),
-            None => from_cluster(self.kubeconfig.as_deref(), &domain.namespace, now).await,
+        if let Some(folder) = &self.ca {
+            return Ok(folder::read_authority(folder)?);
         }
+        let otherwise = "give a CA in a folder with --ca";
+        let client = self.kubeconfig.connect(otherwise).await?.client;
+        Ok(secrets::signer(client, &domain.namespace, now).await?)
     }
-}
-
-fn from_folder(folder: &Path) -> anyhow::Result<Authority> {
-    let read = |name: &str| {
-        let path = folder.join(name);
-        fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))
-    };
-    let trust = folder.join(TRUST).exists().then(|| read(TRUST));
-    let key = KeyPem::new(read(KEY)?);
-    Authority::from_pem(&read(CERTIFICATE)?, &key, trust.transpose()?.as_deref())
-        .with_context(|| format!("the CA in {}", folder.display()))
-}
-
-async fn from_cluster(
-    kubeconfig: Option<&Path>,
-    namespace: &str,
-    now: OffsetDateTime,
-) -> anyhow::Result<Authority> {
-    let client = client(kubeconfig).await?;
-    let secrets: Api<Secret> = Api::namespaced(client, namespace);
-    let ask = async |name: &str| {
-        let answer = tokio::time::timeout(ANSWER_BOUND, secrets.get_opt(name)).await;
-        let bound = ANSWER_BOUND.as_secs();
-        let answer = answer.map_err(|_| anyhow!("no answer from the cluster within {bound} s"))?;
-        answer.with_context(|| format!("Secret {namespace}/{name} cannot be read"))
-    };
-    let Some(stored) = ask(AUTHORITY).await? else {
-        bail!(
-            "there is no Secret {namespace}/{AUTHORITY}: Locum makes it when it first runs there. \
-             If another CA signed Secret {SERVER}, such as cert-manager's, that CA has to sign the \
-             proxies too"
-        );
-    };
-    let mut authority = read_authority(&stored)
-        .with_context(|| format!("Secret {namespace}/{AUTHORITY} is of no use"))?;
-    let server = ask(SERVER).await?.and_then(|server| server.data);
-    if let Some(ByteString(trust)) = server.as_ref().and_then(|data| data.get(TRUST))
-        && let Ok(others) = Certificate::all(&String::from_utf8_lossy(trust), TRUST)
-    {
-        authority.also_believe(others, now);
-    }
-    Ok(authority)
-}
-
-async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
-    let config = match kubeconfig {
-        Some(path) => {
-            let file = Kubeconfig::read_from(path)?;
-            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?
-        }
-        None => Config::infer()
-            .await
-            .context("no cluster; give a CA in a folder with --ca, or a --kubeconfig")?,
-    };
-    Ok(Client::try_from(config)?)
-}
-
-/// The Secret as `kubectl apply` takes it.
-fn manifest(name: &ObjectName, issued: &Issued) -> Secret {
-    let parts = issued.files().map(|(part, text)| {
-        let bytes = ByteString(text.as_bytes().to_vec());
-        (part.to_owned(), bytes)
-    });
-    Secret {
-        metadata: ObjectMeta {
-            name: Some(name.name.to_string()),
-            namespace: Some(name.namespace.to_string()),
-            ..ObjectMeta::default()
-        },
-        type_: Some("kubernetes.io/tls".into()),
-        data: Some(parts.into()),
-        ..Secret::default()
-    }
-}
-
-/// Writes the parts, each at once: an Envoy may be watching. A CA is never written over.
-fn write(directory: &Path, issued: &Issued, is_authority: bool) -> anyhow::Result<()> {
-    let failed = || format!("{} cannot be written", directory.display());
-    if is_authority && directory.join(KEY).exists() {
-        bail!(
-            "{} holds a key already; a CA is never written over",
-            directory.display()
-        );
-    }
-    fs::create_dir_all(directory).with_context(failed)?;
-    for (name, text) in issued.files() {
-        let mode = if name == KEY { 0o600 } else { 0o644 };
-        let unfinished = directory.join(format!(".{name}.new"));
-        if unfinished.exists() {
-            fs::remove_file(&unfinished).with_context(failed)?;
-        }
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create_new(true).mode(mode);
-        let mut file = file.open(&unfinished).with_context(failed)?;
-        file.write_all(text.as_bytes()).with_context(failed)?;
-        fs::rename(&unfinished, directory.join(name)).with_context(failed)?;
-    }
-    Ok(())
 }

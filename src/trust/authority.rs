@@ -269,6 +269,15 @@ impl Authority {
         pems(&self.trusted)
     }
 
+    /// Its own certificate with its key, as it is kept.
+    pub fn issued(&self) -> Issued {
+        Issued {
+            certificate: self.certificate(),
+            key: self.key(),
+            trust: self.trust(),
+        }
+    }
+
     /// When it runs out.
     pub fn not_after(&self) -> OffsetDateTime {
         self.certificates[0].not_after

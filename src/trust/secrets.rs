@@ -23,13 +23,15 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::authority::ServerNames;
+use super::authority::{Authority, ServerNames};
+use super::certificate::Flaw;
 use super::identity::Domain;
 use super::tls::{Renewal, Tls};
 use crate::kubernetes::{RequestError, within};
+use crate::resource::ObjectName;
 use plan::{PlanError, Step, next, texts};
 
-pub use plan::read_authority;
+pub use plan::manifest;
 
 /// The Secret with the authority.
 pub const AUTHORITY: &str = "locum-ca";
@@ -54,6 +56,52 @@ enum SecretsError {
     Api(#[from] RequestError),
     #[error("others keep changing the Secrets {AUTHORITY} and {SERVER}")]
     Restless,
+}
+
+/// Why there is nobody in the cluster who could sign.
+#[derive(Debug, thiserror::Error)]
+pub enum SignerError {
+    #[error("Secret {secret} cannot be read: {error}")]
+    Unread {
+        secret: ObjectName,
+        error: RequestError,
+    },
+    #[error(
+        "there is no Secret {0}: Locum makes it when it first runs there. If another CA signed \
+         Secret {SERVER}, such as cert-manager's, that CA has to sign the proxies too"
+    )]
+    Absent(ObjectName),
+    #[error("Secret {secret} is of no use: {flaw}")]
+    Useless { secret: ObjectName, flaw: Flaw },
+}
+
+/// The authority that signs the proxies of the Locum in `namespace`, with all whom its server
+/// believes.
+///
+/// # Errors
+///
+/// When the Secrets cannot be read, or the authority is not there or of no use.
+pub async fn signer(
+    client: Client,
+    namespace: &str,
+    now: OffsetDateTime,
+) -> Result<Authority, SignerError> {
+    let api: Api<Secret> = Api::namespaced(client, namespace);
+    let named = |name: &str| ObjectName::new(namespace, name);
+    let ask = async |name: &str| {
+        let answer = answered(api.get_opt(name)).await;
+        answer.map_err(|error| SignerError::Unread {
+            secret: named(name),
+            error,
+        })
+    };
+    let stored = ask(AUTHORITY).await?;
+    let stored = stored.ok_or_else(|| SignerError::Absent(named(AUTHORITY)))?;
+    let server = ask(SERVER).await?;
+    plan::signer(&stored, server.as_ref(), now).map_err(|flaw| SignerError::Useless {
+        secret: named(AUTHORITY),
+        flaw,
+    })
 }
 
 /// Keeps the Secrets, and uses what they hold.

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use time::{Duration, OffsetDateTime};
 
 use super::{AUTHORITY, SERVER};
+use crate::resource::ObjectName;
 use crate::trust::authority::{Authority, IssueError, Issued, ServerNames};
 use crate::trust::certificate::{CERTIFICATE, Certificate, Flaw, KEY, KeyPem, TRUST};
 use crate::trust::tls::Texts;
@@ -74,7 +75,7 @@ pub(super) fn next(
     }
     let Some(stored) = server else {
         let issued = authority.server(names, now)?;
-        return Ok(Step::Create(secret(SERVER, server_parts(&issued))));
+        return Ok(Step::Create(secret(SERVER, parts(&issued))));
     };
     let until_then = authority.due();
     match kept(stored, &mut authority, names, now) {
@@ -83,12 +84,12 @@ pub(super) fn next(
         }
         Some((issued, _)) => {
             let trust = authority.trust();
-            let parts = server_parts(&Issued { trust, ..issued });
-            Ok(Step::Replace(with(stored, parts)))
+            let renewed = Issued { trust, ..issued };
+            Ok(Step::Replace(with(stored, parts(&renewed))))
         }
         None => {
             let issued = authority.server(names, now)?;
-            Ok(Step::Replace(with(stored, server_parts(&issued))))
+            Ok(Step::Replace(with(stored, parts(&issued))))
         }
     }
 }
@@ -101,18 +102,40 @@ fn left_alone(server: &Secret, now: OffsetDateTime) -> Result<Step, PlanError> {
     }
 }
 
-/// What the server's Secret holds, and when that is due, unless it has to be issued anew. Whom it
-/// believes besides `authority` is believed further: proxies may be signed by them.
+/// The authority that signs proxies, as the Secrets hold it, with all whom the server believes.
+///
+/// # Errors
+///
+/// When `stored` is no authority.
+pub(super) fn signer(
+    stored: &Secret,
+    server: Option<&Secret>,
+    now: OffsetDateTime,
+) -> Result<Authority, Flaw> {
+    let mut authority = read_authority(stored)?;
+    if let Some(server) = server {
+        also_believe(&mut authority, server, now);
+    }
+    Ok(authority)
+}
+
+/// Whom the server's Secret believes besides `authority` is believed further: proxies may be signed
+/// by them.
+fn also_believe(authority: &mut Authority, server: &Secret, now: OffsetDateTime) {
+    let others = part(server, TRUST).and_then(|trust| Certificate::all(&trust, TRUST));
+    // What cannot be read is nobody.
+    authority.also_believe(others.unwrap_or_default(), now);
+}
+
+/// What the server's Secret holds, and when that is due, unless it has to be issued anew.
 fn kept(
     stored: &Secret,
     authority: &mut Authority,
     names: &ServerNames,
     now: OffsetDateTime,
 ) -> Option<(Issued, OffsetDateTime)> {
+    also_believe(authority, stored, now);
     let held = texts(stored).ok()?;
-    if let Ok(others) = Certificate::all(&held.trust, TRUST) {
-        authority.also_believe(others, now);
-    }
     held.check().ok()?;
     let own = Certificate::all(&held.certificate, CERTIFICATE).ok()?;
     let due = own[0].due();
@@ -142,7 +165,7 @@ pub(super) fn texts(secret: &Secret) -> Result<Texts, Flaw> {
 /// # Errors
 ///
 /// When a part is missing, no text, or not what it should be.
-pub fn read_authority(secret: &Secret) -> Result<Authority, Flaw> {
+pub(super) fn read_authority(secret: &Secret) -> Result<Authority, Flaw> {
     let key = KeyPem::new(part(secret, KEY)?);
     let trust = part(secret, TRUST).ok();
     Authority::from_pem(&part(secret, CERTIFICATE)?, &key, trust.as_deref())
@@ -166,22 +189,30 @@ fn is_ours(secret: &Secret) -> bool {
 type Parts = BTreeMap<String, ByteString>;
 
 fn authority_parts(authority: &Authority) -> Parts {
-    parts([
-        (CERTIFICATE, &authority.certificate()),
-        (KEY, authority.key().reveal()),
-        (TRUST, &authority.trust()),
-    ])
+    parts(&authority.issued())
 }
 
-fn server_parts(issued: &Issued) -> Parts {
-    parts(issued.files())
-}
-
-fn parts(files: [(&str, &str); 3]) -> Parts {
+/// What a Secret of [`TYPE`] holds of it.
+fn parts(issued: &Issued) -> Parts {
     let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
+    let files = issued.files();
     files
         .map(|(name, text)| (name.to_owned(), bytes(text)))
         .into()
+}
+
+/// What was issued as a Secret for `kubectl apply`.
+pub fn manifest(name: &ObjectName, issued: &Issued) -> Secret {
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(name.name.to_string()),
+            namespace: Some(name.namespace.to_string()),
+            ..ObjectMeta::default()
+        },
+        type_: Some(TYPE.into()),
+        data: Some(parts(issued)),
+        ..Secret::default()
+    }
 }
 
 /// A Secret that Locum renews.

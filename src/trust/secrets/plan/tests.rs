@@ -92,7 +92,7 @@ fn a_server_certificate_without_all_names_is_issued_anew() {
     };
     let issued = authority.server(&other, after(0)).unwrap();
     let stored = namespace.server.take().unwrap();
-    namespace.server = Some(with(&stored, server_parts(&issued)));
+    namespace.server = Some(with(&stored, parts(&issued)));
     assert_eq!(namespace.tended(after(1)).1, ["replace locum-server"]);
     assert!(names().are_in(&namespace.leaf()));
 }
@@ -169,6 +169,10 @@ fn an_authority_that_was_deleted_is_made_anew_and_the_old_one_still_believed() {
     let proxy = old.proxy(&Domain::default(), &gateway, PROXY_LIFE, after(0));
     let old = Certificate::all(&proxy.unwrap().trust, TRUST).unwrap();
     assert!(namespace.believed().contains(&old[0]));
+    let stored = namespace.authority.as_ref().unwrap();
+    let signs = signer(stored, namespace.server.as_ref(), after(1)).unwrap();
+    let told = Certificate::all(&signs.trust(), TRUST).unwrap();
+    assert!(told.contains(&old[0]), "who is signed now still knows it");
 }
 
 #[test]
