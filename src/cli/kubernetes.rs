@@ -42,8 +42,11 @@ pub(super) struct KubernetesOptions {
     kubeconfig: Kubeconfig,
     /// Read only these namespaces [default: all].
     ///
-    /// GatewayClasses, and the labels of Namespaces, are read in any case; nothing else needs
-    /// rights in the whole cluster then.
+    /// Rights in the whole cluster are then needed only to list and watch gatewayclasses and
+    /// namespaces, to get customresourcedefinitions, and to patch gatewayclasses/status. In its own
+    /// namespace, named here or not, Locum also keeps its Lease, watches the EndpointSlices of its
+    /// Service, and unless --tls-cert or --insecure is given makes, renews and watches its Secrets
+    /// locum-ca and locum-server.
     #[arg(
         long,
         env = "LOCUM_NAMESPACES",
