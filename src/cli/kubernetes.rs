@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use kube::Client;
 
-use super::options::Misuse;
+use super::options::{Misuse, refuse_with_files};
 use crate::kubernetes::{ConnectError, Connection, connect};
 use crate::resource::names;
 use crate::source::kubernetes as source;
@@ -67,18 +67,11 @@ pub(super) struct KubernetesOptions {
 impl KubernetesOptions {
     /// Refuses options that files have no use for.
     pub(super) fn refuse(&self) -> Result<(), Misuse> {
-        let given = [
-            ("--kubeconfig", self.kubeconfig.kubeconfig.is_some()),
-            ("--namespaces", !self.namespaces.is_empty()),
-            ("--selector", self.selector.is_some()),
-        ];
-        match given.into_iter().find(|(_, is_given)| *is_given) {
-            Some((option, _)) => {
-                let message = format!("{option} is for resources from Kubernetes; -f reads files");
-                Err(Misuse::new(message))
-            }
-            None => Ok(()),
-        }
+        refuse_with_files(&[
+            ("kubeconfig", self.kubeconfig.kubeconfig.is_some()),
+            ("namespaces", !self.namespaces.is_empty()),
+            ("selector", self.selector.is_some()),
+        ])
     }
 
     /// A client for the cluster, which is not yet reached for, and what of it is read.

@@ -36,6 +36,18 @@ impl Misuse {
     }
 }
 
+/// Refuses options that only resources from Kubernetes have a use for; of each its name, and whether
+/// it was given, on the command line or as a variable.
+pub(super) fn refuse_with_files(options: &[(&str, bool)]) -> Result<(), Misuse> {
+    let Some((name, _)) = options.iter().find(|(_, is_given)| *is_given) else {
+        return Ok(());
+    };
+    let variable = name.replace('-', "_").to_uppercase();
+    Err(Misuse::new(format!(
+        "--{name} (or LOCUM_{variable}) is for resources from Kubernetes; -f reads files"
+    )))
+}
+
 /// Where resources come from and how they are read.
 #[derive(Debug, Args)]
 pub(super) struct SourceOptions {

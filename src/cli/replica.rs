@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use super::control_plane::{ControlPlane, Prepared, Sockets};
 use super::log_changes::log_changes;
-use super::options::Misuse;
+use super::options::{Misuse, refuse_with_files};
 use super::signals::Signals;
 use super::tls::Known;
 use crate::admin::Gate;
@@ -44,27 +44,33 @@ pub(super) struct ReplicaOptions {
     #[arg(long, env = "LOCUM_POD_NAME", value_name = "NAME")]
     pod_name: Option<String>,
     /// The namespace of this Pod, where the Lease, Locum's Secrets and the other replicas are
-    #[arg(
-        long,
-        env = "LOCUM_POD_NAMESPACE",
-        value_name = "NAME",
-        default_value = NAMESPACE
-    )]
-    pod_namespace: String,
+    /// [default: locum-system]
+    #[arg(long, env = "LOCUM_POD_NAMESPACE", value_name = "NAME")]
+    pod_namespace: Option<String>,
     /// The address of this Pod
     #[arg(long, env = "LOCUM_POD_IP", value_name = "ADDRESS")]
     pod_ip: Option<IpAddr>,
 }
 
 impl ReplicaOptions {
+    /// Refuses options that files have no use for.
+    pub(super) fn refuse(&self) -> Result<(), Misuse> {
+        refuse_with_files(&[
+            ("pod-name", self.pod_name.is_some()),
+            ("pod-namespace", self.pod_namespace.is_some()),
+            ("pod-ip", self.pod_ip.is_some()),
+        ])
+    }
+
     /// This replica, or what is wrong with the options.
     pub(super) fn member(self) -> Result<Member, Misuse> {
-        if let Some(flaw) = names::LABEL.flaw(&self.pod_namespace) {
+        let namespace = self.pod_namespace.unwrap_or_else(|| NAMESPACE.to_owned());
+        if let Some(flaw) = names::LABEL.flaw(&namespace) {
             return Err(Misuse::new(format!("--pod-namespace {flaw}")));
         }
         Ok(Member {
             name: self.pod_name.unwrap_or_else(process_name),
-            namespace: self.pod_namespace,
+            namespace,
             ip: self.pod_ip,
         })
     }

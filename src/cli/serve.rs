@@ -67,6 +67,7 @@ impl Options {
 
     async fn files(self, signals: Signals) -> anyhow::Result<ExitCode> {
         self.kubernetes.refuse()?;
+        self.replica.refuse()?;
         let source = self.source.files(DefaultListen::Everywhere)?;
         let domain = self.tls.domain(NAMESPACE)?;
         let known = self.tls.known(&domain)?;

@@ -48,6 +48,34 @@ fn a_taken_port_names_the_option_that_changes_it() {
 }
 
 #[test]
+fn what_only_a_cluster_has_a_use_for_is_refused_beside_files_by_option_and_variable() {
+    for (name, value) in [
+        ("kubeconfig", "x"),
+        ("namespaces", "x"),
+        ("selector", "a=b"),
+        ("pod-name", "x"),
+        ("pod-namespace", "locum-system"),
+        ("pod-ip", "10.0.0.1"),
+    ] {
+        let serve = || {
+            let mut command = locum();
+            command.args(["serve", "-f", "manifests"]);
+            command
+        };
+        let option = format!("--{name}");
+        let variable = format!("LOCUM_{}", name.replace('-', "_").to_uppercase());
+        let given = [
+            failure(serve().args([&option, value])),
+            failure(serve().env(&variable, value)),
+        ];
+        for (status, text) in given {
+            assert_eq!(status, Some(2), "{text}");
+            assert!(text.contains(&option) && text.contains(&variable), "{text}");
+        }
+    }
+}
+
+#[test]
 fn an_envoy_that_is_none_is_refused() {
     let stage = Stage::with_backend(free_port());
     let fakes = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/run/fakes");
