@@ -31,8 +31,6 @@ use super::identity::{Domain, Identity};
 
 /// How long the other side may take to make itself known.
 const HANDSHAKE_BOUND: Duration = Duration::from_secs(10);
-/// How long a connection to another replica may take to come about.
-const CONNECT_BOUND: Duration = Duration::from_secs(2);
 /// What is spoken inside, as TLS negotiates it.
 const PROTOCOL: &[u8] = b"h2";
 
@@ -166,8 +164,6 @@ pub enum TlsError {
     Handshake(#[from] std::io::Error),
     #[error("no TLS within {} s", HANDSHAKE_BOUND.as_secs())]
     Slow,
-    #[error("no connection within {} s", CONNECT_BOUND.as_secs())]
-    Unreachable,
     #[error("no TLS yet: {0}")]
     NotReady(Arc<str>),
 }
@@ -220,7 +216,8 @@ impl Tls {
     }
 
     /// A channel to the replica at `address`, which has to show a certificate of Locum's Service.
-    /// It connects when it is used, and again when it was broken; `endpoint` has its bounds.
+    /// It connects when it is used, and again when it was broken. The bound of `endpoint` for
+    /// connecting counts for all of it, the handshake too.
     pub fn channel(&self, endpoint: &Endpoint, address: SocketAddr) -> Channel {
         endpoint.connect_with_connector_lazy(Connector {
             tls: self.clone(),
@@ -232,12 +229,9 @@ impl Tls {
         let config = self.newest()?.client.clone();
         let name = format!("locum.{}.svc", self.domain.namespace);
         let name = ServerName::try_from(name).expect("a namespace is a DNS label");
-        let stream = timeout(CONNECT_BOUND, TcpStream::connect(address)).await;
-        let stream = stream.map_err(|_| TlsError::Unreachable)??;
+        let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let handshake = TlsConnector::from(config).connect(name, stream);
-        let stream = timeout(HANDSHAKE_BOUND, handshake).await;
-        Ok(stream.map_err(|_| TlsError::Slow)??)
+        Ok(TlsConnector::from(config).connect(name, stream).await?)
     }
 
     fn newest(&self) -> Result<Arc<Credentials>, TlsError> {
