@@ -20,5 +20,5 @@ mod tests;
 pub use authority::{Authority, IssueError, Issued, PROXY_LIFE, SERVER_LIFE, ServerNames};
 pub use certificate::{CERTIFICATE, Certificate, Flaw, KEY, KeyPem, TRUST};
 pub use files::{Files, FilesError, Paths};
-pub use identity::{Domain, Identity, Peer};
+pub use identity::{Domain, Identity, NAMESPACE, Peer, TRUST_DOMAIN};
 pub use tls::{Renewal, Texts, Tls, TlsError};

@@ -9,12 +9,9 @@ use std::str::FromStr;
 use anyhow::Context as _;
 use clap::{Args, value_parser};
 
-use super::options::{AdminTarget, GatewayName, Misuse};
-use super::output::{Format, in_form, write_document};
+use super::options::{EnvoyAdmin, GatewayName, Misuse, host_name};
+use super::output::{Format, FormatOption, in_form, write_document};
 use crate::bootstrap::{Bootstrap, ProxyTls, XdsAddress};
-
-/// Where Linux says what the machine, or the container, is called.
-const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
 /// Print a configuration to start an Envoy with
 ///
@@ -44,15 +41,8 @@ pub(super) struct Options {
     /// The Envoy's own name, unique among the Gateway's Envoys [default: the machine's name]
     #[arg(long, env = "LOCUM_NODE_ID", value_name = "ID")]
     node_id: Option<String>,
-    /// Where the Envoy's admin interface listens, or unix:PATH; whoever reaches it controls the
-    /// Envoy
-    #[arg(
-        long,
-        env = "LOCUM_ENVOY_ADMIN_ADDRESS",
-        value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:19000"
-    )]
-    envoy_admin_address: AdminTarget,
+    #[command(flatten)]
+    admin: EnvoyAdmin,
     /// Know each other by mutual TLS: the folder, as the Envoy sees it, with its tls.crt and
     /// tls.key, and Locum's ca.crt
     #[arg(long, env = "LOCUM_TLS", value_name = "DIR", requires = "directory")]
@@ -80,15 +70,8 @@ pub(super) struct Options {
         requires = "directory"
     )]
     directory_in_envoy: Option<PathBuf>,
-    /// The form of what is printed or written
-    #[arg(
-        short,
-        long,
-        env = "LOCUM_OUTPUT",
-        value_name = "FORMAT",
-        default_value = "yaml"
-    )]
-    output: Format,
+    #[command(flatten)]
+    form: FormatOption,
 }
 
 #[derive(Clone, Debug)]
@@ -102,16 +85,16 @@ impl Options {
             node_id: match self.node_id {
                 Some(id) if !id.is_empty() => id,
                 Some(_) => return Err(Misuse::new("--node-id is empty".into()).into()),
-                None => host_name()?,
+                None => host_name().ok_or_else(nameless)?,
             },
             gateway: self.gateway.0,
             xds: self.xds_address.0,
-            admin: self.envoy_admin_address.0,
+            admin: self.admin.envoy_admin_address.0,
             ready_port: self.ready_port,
         };
         match &self.directory {
-            Some(directory) => write(&bootstrap, directory, self.output)?,
-            None => write_document(&bootstrap.json(), self.output)?,
+            Some(directory) => write(&bootstrap, directory, self.form.output)?,
+            None => write_document(&bootstrap.json(), self.form.output)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -160,13 +143,8 @@ fn write(bootstrap: &Bootstrap, directory: &Path, format: Format) -> anyhow::Res
     Ok(())
 }
 
-fn host_name() -> Result<String, Misuse> {
-    match std::fs::read_to_string(HOST_NAME) {
-        Ok(name) if !name.trim().is_empty() => Ok(name.trim().to_owned()),
-        _ => Err(Misuse::new(
-            "this machine has no name; give the Envoy one with --node-id".into(),
-        )),
-    }
+fn nameless() -> Misuse {
+    Misuse::new("this machine has no name; give the Envoy one with --node-id".into())
 }
 
 impl FromStr for XdsTarget {

@@ -8,13 +8,14 @@ use time::OffsetDateTime;
 
 use super::kubernetes::Kubeconfig;
 use super::options::{GatewayName, Misuse};
-use super::output::{Format, write_document};
+use super::output::{FormatOption, write_document};
+use super::tls::TrustDomain;
 use crate::resource::{ObjectName, names};
 use crate::trust::secrets::{self, AUTHORITY, SERVER};
-use crate::trust::{Authority, Domain, ServerNames, folder};
+use crate::trust::{Authority, Domain, NAMESPACE, PROXY_LIFE, ServerNames, folder};
 
-/// The days that a proxy's certificate is good for unless `--days` says otherwise.
-const DAYS: u32 = 365;
+/// The most days that can be asked for: more than any CA lives.
+const MAX_DAYS: i64 = 36_500;
 
 /// Issue certificates, by which Locum and its Envoys know each other
 ///
@@ -53,24 +54,18 @@ pub(super) struct Options {
         long,
         env = "LOCUM_DAYS",
         value_name = "DAYS",
-        default_value_t = DAYS,
-        value_parser = value_parser!(u32).range(1..)
+        default_value_t = PROXY_LIFE.whole_days(),
+        value_parser = value_parser!(i64).range(1..=MAX_DAYS)
     )]
-    days: u32,
-    /// The SPIFFE trust domain
-    #[arg(
-        long,
-        env = "LOCUM_TRUST_DOMAIN",
-        value_name = "DOMAIN",
-        default_value = "cluster.local"
-    )]
-    trust_domain: String,
+    days: i64,
+    #[command(flatten)]
+    trust_domain: TrustDomain,
     /// The namespace that Locum runs in
     #[arg(
         long,
         env = "LOCUM_SYSTEM_NAMESPACE",
         value_name = "NAME",
-        default_value = "locum-system"
+        default_value = NAMESPACE
     )]
     system_namespace: String,
     #[command(flatten)]
@@ -78,15 +73,8 @@ pub(super) struct Options {
     /// Write tls.crt, tls.key and ca.crt into this folder instead of printing a Secret
     #[arg(short, long, env = "LOCUM_DIRECTORY", value_name = "DIR")]
     directory: Option<PathBuf>,
-    /// The form of the Secret that is printed
-    #[arg(
-        short,
-        long,
-        env = "LOCUM_OUTPUT",
-        value_name = "FORMAT",
-        default_value = "yaml"
-    )]
-    output: Format,
+    #[command(flatten)]
+    form: FormatOption,
 }
 
 impl Options {
@@ -96,7 +84,7 @@ impl Options {
         let now = OffsetDateTime::now_utc();
         let (secret, issued) = if let Some(GatewayName(gateway)) = &self.gateway {
             let name = format!("{}-proxy-tls", gateway.name);
-            let life = time::Duration::days(self.days.into());
+            let life = time::Duration::days(self.days);
             let signer = self.signer(&domain, now).await?;
             let issued = signer.proxy(&domain, gateway, life, now)?;
             (ObjectName::new(&gateway.namespace, &name), issued)
@@ -116,23 +104,17 @@ impl Options {
             Some(directory) => folder::write(directory, &issued)?,
             None => {
                 let secret = secrets::manifest(&secret, &issued);
-                write_document(&serde_json::to_value(secret)?, self.output)?;
+                write_document(&serde_json::to_value(secret)?, self.form.output)?;
             }
         }
         Ok(ExitCode::SUCCESS)
     }
 
     fn domain(&self) -> Result<Domain, Misuse> {
-        if let Some(flaw) = names::SUBDOMAIN.flaw(&self.trust_domain) {
-            return Err(Misuse::new(format!("--trust-domain {flaw}")));
-        }
         if let Some(flaw) = names::LABEL.flaw(&self.system_namespace) {
             return Err(Misuse::new(format!("--system-namespace {flaw}")));
         }
-        Ok(Domain {
-            trust_domain: self.trust_domain.clone(),
-            namespace: self.system_namespace.clone(),
-        })
+        self.trust_domain.of(&self.system_namespace)
     }
 
     /// The CA to sign with.

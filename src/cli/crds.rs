@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::options::Misuse;
-use super::output::{Format, write_documents};
+use super::output::{FormatOption, write_documents};
 use crate::resource::crds;
 
 /// Print the CustomResourceDefinitions of the kinds that Locum brings along
@@ -22,15 +22,8 @@ use crate::resource::crds;
 pub(super) struct Options {
     /// Only these: each by its plural, its kind, a short name or its full name
     names: Vec<String>,
-    /// The form of what is printed
-    #[arg(
-        short,
-        long,
-        env = "LOCUM_OUTPUT",
-        value_name = "FORMAT",
-        default_value = "yaml"
-    )]
-    output: Format,
+    #[command(flatten)]
+    form: FormatOption,
 }
 
 impl Options {
@@ -56,7 +49,7 @@ impl Options {
             chosen.retain(|crd| self.names.iter().any(|name| crds::is_called(crd, name)));
         }
         let documents: Vec<Value> = chosen.iter().map(crds::document).collect();
-        write_documents(&documents, self.output)?;
+        write_documents(&documents, self.form.output)?;
         Ok(ExitCode::SUCCESS)
     }
 }

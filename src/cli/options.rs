@@ -1,5 +1,6 @@
 //! Options that several commands share: typed as clap reads them, then validated into values.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -296,6 +297,26 @@ impl FromStr for AdminTarget {
             .map(|address| Self(AdminAddress::Ip(address)))
             .map_err(|_| "expected ADDRESS:PORT, such as 127.0.0.1:19000, or unix:PATH".into())
     }
+}
+
+/// The option for where an Envoy's admin interface is.
+#[derive(Clone, Debug, Args)]
+pub(super) struct EnvoyAdmin {
+    /// Where the Envoy's admin interface is, or unix:PATH; whoever reaches it controls the Envoy
+    #[arg(
+        long,
+        env = "LOCUM_ENVOY_ADMIN_ADDRESS",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:19000"
+    )]
+    pub(super) envoy_admin_address: AdminTarget,
+}
+
+/// What the machine, or the container, is called; in a Pod that is the Pod's name.
+pub(super) fn host_name() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name = name.trim();
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 /// A duration such as `3s`, `500ms` or `1m 30s`.

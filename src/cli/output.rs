@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 /// The form of a document for programs.
@@ -11,6 +11,20 @@ use serde_json::{Value, json};
 pub(super) enum Format {
     Yaml,
     Json,
+}
+
+/// The option for the form of what a command has to give.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct FormatOption {
+    /// The form of what is printed or written
+    #[arg(
+        short,
+        long,
+        env = "LOCUM_OUTPUT",
+        value_name = "FORMAT",
+        default_value = "yaml"
+    )]
+    pub(super) output: Format,
 }
 
 /// Writes a document to standard output.

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use super::control_plane::{ControlPlane, Prepared, Sockets};
 use super::log_changes::log_changes;
-use super::options::{Misuse, refuse_with_files};
+use super::options::{Misuse, host_name, refuse_with_files};
 use super::signals::Signals;
 use super::tls::Known;
 use crate::admin::Gate;
@@ -25,15 +25,12 @@ use crate::resource::names;
 use crate::source::kubernetes::{self as source, Kubernetes};
 use crate::translate;
 use crate::trust::secrets::Secrets;
-use crate::trust::{Domain, Tls};
+use crate::trust::{Domain, NAMESPACE, Tls};
 use crate::writer::{self, Writer};
 
 /// How long a replica that is to end serves on after it has said that it is not ready: only when
 /// load balancers have heard that do proxies that it lets go of find another one at once.
 const LEAVE_PAUSE: Duration = Duration::from_secs(2);
-
-/// Where Locum runs unless it is told.
-pub(super) const NAMESPACE: &str = "locum-system";
 
 /// Which replica this is.
 #[derive(Debug, Args)]
@@ -78,8 +75,8 @@ impl ReplicaOptions {
 
 /// A name that no other process has, here or on another machine.
 fn process_name() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}-{}", host.trim(), std::process::id())
+    let host = host_name().unwrap_or_default();
+    format!("{host}-{}", std::process::id())
 }
 
 /// What a replica is to do.

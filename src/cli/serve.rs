@@ -12,7 +12,7 @@ use super::control_plane::{Prepared, Sockets, read};
 use super::kubernetes::KubernetesOptions;
 use super::log_changes::log_changes;
 use super::options::{DefaultListen, ServerAddresses, ServerOptions, SourceOptions};
-use super::replica::{NAMESPACE, Plan, Replica, ReplicaOptions};
+use super::replica::{Plan, Replica, ReplicaOptions};
 use super::signals::Signals;
 use super::tls::{Known, TlsOptions};
 use crate::replicas;
@@ -20,6 +20,7 @@ use crate::resource::ObjectName;
 use crate::source::Update;
 use crate::source::files::Files;
 use crate::source::kubernetes as source;
+use crate::trust::NAMESPACE;
 
 /// The port where the kubelet and Prometheus ask.
 const HEALTH_PORT: u16 = 18081;

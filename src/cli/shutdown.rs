@@ -10,7 +10,7 @@ use std::{env, fs, io};
 use anyhow::Context as _;
 use clap::Args;
 
-use super::options::{AdminTarget, Misuse, duration};
+use super::options::{EnvoyAdmin, Misuse, duration};
 use crate::proxy::{self, Activity, Bounds, Step};
 
 /// Bring an Envoy to where it can be ended without a lost request
@@ -27,14 +27,8 @@ use crate::proxy::{self, Activity, Bounds, Step};
   locum shutdown --install /run/envoy     in an init container: put this program where the Envoy's
                                           container finds it")]
 pub(super) struct Options {
-    /// Where the Envoy's admin interface is, or unix:PATH
-    #[arg(
-        long,
-        env = "LOCUM_ENVOY_ADMIN_ADDRESS",
-        value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:19000"
-    )]
-    envoy_admin_address: AdminTarget,
+    #[command(flatten)]
+    admin: EnvoyAdmin,
     /// Wait at least so long: load balancers and other proxies need it to hear of it
     #[arg(
         long,
@@ -89,7 +83,7 @@ impl Options {
                 in_words(step, bounds)
             );
         };
-        let left = proxy::shutdown(&self.envoy_admin_address.0, bounds, say).await?;
+        let left = proxy::shutdown(&self.admin.envoy_admin_address.0, bounds, say).await?;
         if left.requests > 0 {
             tracing::warn!(
                 requests = left.requests,

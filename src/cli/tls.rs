@@ -7,7 +7,33 @@ use clap::builder::BoolishValueParser;
 
 use super::options::Misuse;
 use crate::resource::names;
-use crate::trust::{Domain, Files, Paths, Tls};
+use crate::trust::{Domain, Files, Paths, TRUST_DOMAIN, Tls};
+
+/// The option for what stands before the names in certificates.
+#[derive(Debug, Args)]
+pub(super) struct TrustDomain {
+    /// The SPIFFE trust domain of the certificates
+    #[arg(
+        long,
+        env = "LOCUM_TRUST_DOMAIN",
+        value_name = "DOMAIN",
+        default_value = TRUST_DOMAIN
+    )]
+    trust_domain: String,
+}
+
+impl TrustDomain {
+    /// The names in certificates, for a Locum in `namespace`.
+    pub(super) fn of(&self, namespace: &str) -> Result<Domain, Misuse> {
+        if let Some(flaw) = names::SUBDOMAIN.flaw(&self.trust_domain) {
+            return Err(Misuse::new(format!("--trust-domain {flaw}")));
+        }
+        Ok(Domain {
+            trust_domain: self.trust_domain.clone(),
+            namespace: namespace.to_owned(),
+        })
+    }
+}
 
 /// How Locum and the Envoys know each other.
 #[derive(Debug, Args)]
@@ -36,14 +62,8 @@ pub(super) struct TlsOptions {
         requires = "tls_cert"
     )]
     tls_client_ca: Option<PathBuf>,
-    /// The SPIFFE trust domain of the Envoys' certificates
-    #[arg(
-        long,
-        env = "LOCUM_TRUST_DOMAIN",
-        value_name = "DOMAIN",
-        default_value = "cluster.local"
-    )]
-    trust_domain: String,
+    #[command(flatten)]
+    trust_domain: TrustDomain,
     /// With resources from Kubernetes: meet Envoys in plaintext, so that whoever reaches
     /// --xds-address is let in. Files are served in plaintext unless --tls-cert is given
     #[arg(
@@ -68,13 +88,7 @@ pub(super) enum Known {
 impl TlsOptions {
     /// The names in certificates, for a Locum in `namespace`.
     pub(super) fn domain(&self, namespace: &str) -> Result<Domain, Misuse> {
-        if let Some(flaw) = names::SUBDOMAIN.flaw(&self.trust_domain) {
-            return Err(Misuse::new(format!("--trust-domain {flaw}")));
-        }
-        Ok(Domain {
-            trust_domain: self.trust_domain.clone(),
-            namespace: namespace.to_owned(),
-        })
+        self.trust_domain.of(namespace)
     }
 
     /// How Envoys are to be known.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::PROBLEMS;
 use super::options::{DefaultListen, GatewayName, Misuse, SourceOptions};
-use super::output::{Style, write_document};
+use super::output::{FormatOption, Style, write_document};
 use super::problems::line;
 use crate::pipeline::State;
 use crate::problem::Severity;
@@ -47,15 +47,8 @@ pub(super) struct Options {
     /// Only this Gateway
     #[arg(short, long, env = "LOCUM_GATEWAY", value_name = "NAMESPACE/NAME")]
     gateway: Option<GatewayName>,
-    /// The form of what is printed
-    #[arg(
-        short,
-        long,
-        env = "LOCUM_OUTPUT",
-        value_name = "FORMAT",
-        default_value = "yaml"
-    )]
-    output: super::output::Format,
+    #[command(flatten)]
+    form: FormatOption,
 }
 
 /// What `translate` can print.
@@ -84,7 +77,7 @@ impl Options {
             let now = Timestamp::now().strftime(KUBERNETES_TIME).to_string();
             documents.extend(render::statuses(&state.translation.statuses, &now));
         }
-        write_document(&Value::Array(documents), self.output)?;
+        write_document(&Value::Array(documents), self.form.output)?;
         Ok(ExitCode::from(if failed { PROBLEMS } else { 0 }))
     }
 }

@@ -13,6 +13,11 @@ use crate::resource::ObjectName;
 /// The service account whose name a Locum's certificate bears.
 const SERVICE_ACCOUNT: &str = "locum";
 
+/// Where Locum runs unless it is told.
+pub const NAMESPACE: &str = "locum-system";
+/// The trust domain unless it is told another one.
+pub const TRUST_DOMAIN: &str = "cluster.local";
+
 /// Where Locum runs, as certificates have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain {
@@ -25,8 +30,8 @@ pub struct Domain {
 impl Default for Domain {
     fn default() -> Self {
         Self {
-            trust_domain: "cluster.local".into(),
-            namespace: "locum-system".into(),
+            trust_domain: TRUST_DOMAIN.into(),
+            namespace: NAMESPACE.into(),
         }
     }
 }

@@ -101,6 +101,7 @@ fn what_certs_cannot_do_is_said_with_the_way_out() {
     for (arguments, status, what) in [
         (&["--ca", "empty"][..], 1, "empty/tls.key cannot be read"),
         (&["--ca", "ca", "--days", "9000"], 1, "would outlive the CA"),
+        (&["--ca", "ca", "--days", "4000000"], 2, "--days"),
         (
             &["--ca", "ca", "--trust-domain", "A B"],
             2,
