@@ -12,7 +12,14 @@ pub mod render;
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use crate::resource::Key;
+
+/// A time as Kubernetes writes it: RFC 3339 in UTC, with seconds.
+pub fn stamp(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
 
 /// One condition of a resource, a listener, a parent or an ancestor.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,12 +13,9 @@ use super::output::{FormatOption, Style, write_document};
 use super::problems::line;
 use crate::pipeline::State;
 use crate::problem::Severity;
-use crate::status::render;
+use crate::status::{render, stamp};
 use crate::xds::json;
 use crate::xds::kind::Kind;
-
-/// How Kubernetes writes a time: RFC 3339 in UTC, with seconds.
-const KUBERNETES_TIME: &str = "%Y-%m-%dT%H:%M:%SZ";
 
 /// Print what Envoy would be told, or the resources' statuses
 ///
@@ -74,7 +71,7 @@ impl Options {
         let failed = complain(&state)?;
         let mut documents = envoy_resources(&state, &self.types, self.gateway.as_ref())?;
         if self.types.contains(&OutputType::Status) {
-            let now = Timestamp::now().strftime(KUBERNETES_TIME).to_string();
+            let now = stamp(Timestamp::now());
             documents.extend(render::statuses(&state.translation.statuses, &now));
         }
         write_document(&Value::Array(documents), self.form.output)?;

@@ -15,7 +15,7 @@ use crate::source::kubernetes::Seen;
 use crate::status::merge::{self, Held};
 use crate::status::observations::Observed;
 use crate::status::overlay::{Invalid, Object, Overlay, Wanted};
-use crate::status::{Status, Statuses};
+use crate::status::{Status, Statuses, stamp};
 
 /// Writes under way at the same time: enough to fill the time that an API server takes for one,
 /// few enough to leave it room for others.
@@ -34,13 +34,6 @@ pub(super) struct Moment {
     pub elapsed: Duration,
     /// What the clock says, for people: it goes into conditions.
     pub clock: Timestamp,
-}
-
-impl Moment {
-    /// The clock's time, as Kubernetes writes it.
-    fn stamp(self) -> String {
-        self.clock.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-    }
 }
 
 /// What is to be written, and how that goes. Times are those of [`Moment::elapsed`].
@@ -152,7 +145,7 @@ impl Desk {
             generation: known.generation,
         };
         let wanted = entry.wanted.as_ref();
-        let patch = merge::patch(key, held, wanted, &self.controllers, &now.stamp());
+        let patch = merge::patch(key, held, wanted, &self.controllers, &stamp(now.clock));
         let state = match patch {
             Some(_) => State::Due(entry.next(now.elapsed, is_settling)),
             None => State::Idle,
@@ -197,8 +190,8 @@ impl Desk {
             generation: known.generation,
         };
         let wanted = entry.wanted.clone();
-        let stamp = now.stamp();
-        let patch = merge::patch(&key, held, wanted.as_ref(), &self.controllers, &stamp);
+        let time = stamp(now.clock);
+        let patch = merge::patch(&key, held, wanted.as_ref(), &self.controllers, &time);
         let Some(status) = patch else {
             self.set(&key, State::Idle);
             return None;
