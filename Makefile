@@ -56,7 +56,7 @@ namespaces:
 	done
 
 .PHONY: test
-test: envoy namespaces ## Run every test once
+test: envoy namespaces ## Run every test that needs no cluster and no Docker
 	cargo test --locked --workspace --no-fail-fast
 
 # Locum as the Dockerfile makes it, one static program, but in the tests' profile.
@@ -68,8 +68,16 @@ image-program:
 	cargo rustc --locked --bin locum -- -C target-feature=+crt-static -C strip=symbols
 	@install -D target/debug/locum $(IMAGE_PROGRAM)
 
+# The daemon that the tests of compose start, and what works with it.
+.PHONY: docker-tools
+docker-tools:
+	@missing=; for tool in dockerd:docker.io docker-compose:docker-compose buildah:buildah; do \
+	    command -v $${tool%:*} > /dev/null || missing+=" $${tool#*:}"; \
+	done; \
+	[ -z "$$missing" ] || { echo "the tests of compose need: apt-get install --no-install-recommends$$missing" >&2; exit 1; }
+
 .PHONY: test-compose
-test-compose: build image-program envoy ## Run the tests of the image and of compose, in a Docker of their own
+test-compose: docker-tools build image-program envoy ## Run the tests of the image and of compose, in a Docker of their own
 	cargo test --locked --test compose -- $(ARGS)
 
 .PHONY: cluster
@@ -84,15 +92,19 @@ cluster-down: ## Take the cluster away
 cluster-shell: ## Open a shell with kubectl in the cluster's network
 	@tests/cluster/shell.sh
 
-# With LOCUM_TEST_CLUSTER=1 the cluster of KUBECONFIG is used, whose images are its owner's affair.
 .PHONY: cluster-images
 cluster-images: build envoy cluster
 	@tests/cluster/test-images.sh target/debug/locum "$(LOCUM_ENVOY)" target/debug/locum-echo
 
+# With LOCUM_TEST_CLUSTER=1 the cluster of KUBECONFIG is used, whose images are its owner's affair. Without that, and
+# without ARGS, the tests of compose come last: they need what the cluster needs, root and Debian's containers.
+OWN_CLUSTER := $(if $(filter 1,$(LOCUM_TEST_CLUSTER)),,yes)
+WITH_COMPOSE := $(if $(ARGS),,$(OWN_CLUSTER))
+
 .PHONY: test-cluster
-test-cluster: $(if $(filter 1,$(LOCUM_TEST_CLUSTER)),,cluster-images) ## Run the tests on the cluster (ARGS: which)
+test-cluster: $(if $(WITH_COMPOSE),docker-tools) $(if $(OWN_CLUSTER),cluster-images) ## Run the tests on the cluster (ARGS: which), then those of compose
 	cargo test --locked --test kubernetes -- $(ARGS)
-	$(if $(ARGS)$(filter 1,$(LOCUM_TEST_CLUSTER)),,@$(MAKE) test-compose)
+	$(if $(WITH_COMPOSE),@$(MAKE) test-compose)
 
 .PHONY: soak
 soak: envoy namespaces ## Run the failover tests three times
@@ -106,6 +118,7 @@ bench: envoy ## Measure start and edits against Envoy alone (release build)
 lint: $(DENY) ## Check form, lints, documentation and dependencies
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --test kubernetes --test compose -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 	$(DENY) --workspace check licenses bans sources
 	@if $(DENY) --workspace fetch db > /dev/null 2>&1; then \

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# How each of the cluster's processes is started: a function of its name for each. Sourced by up.sh and component.sh.
+# How each of the cluster's processes is started: a function of its name for each. Sourced by up.sh and component.sh,
+# which may give the API server further arguments.
 
 etcd() {
     # No fsync: nothing of it outlives the machine's being switched off.
@@ -22,7 +23,8 @@ kube-apiserver() {
         --service-account-signing-key-file "$PKI/service-accounts.key" \
         --service-cluster-ip-range "$SERVICE_NETWORK" \
         --authorization-mode Node,RBAC --allow-privileged \
-        --audit-policy-file "$STATE/audit.yaml" --audit-log-path "$STATE/log/audit.jsonl"
+        --audit-policy-file "$STATE/audit.yaml" --audit-log-path "$STATE/log/audit.jsonl" \
+        "$@"
 }
 
 kube-controller-manager() {

@@ -59,8 +59,10 @@ def give(connection, service, address):
     namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
     status = {"status": {"loadBalancer": {"ingress": [{"ip": address}]}}}
     response, _ = ask(connection, "PATCH", f"/api/v1/namespaces/{namespace}/services/{name}/status", status)
-    # 404 says that it was deleted meanwhile.
     print(namespace, name, address, response.status, flush=True)
+    # 404 says that it was deleted meanwhile.
+    if response.status not in (200, 404):
+        raise OSError(f"{namespace}/{name}: {response.status}")
 
 
 def follow(server, pki, network):
@@ -77,7 +79,10 @@ def follow(server, pki, network):
     version = services["metadata"]["resourceVersion"]
     query = f"watch=1&resourceVersion={version}&timeoutSeconds={WATCH_SECONDS}"
     watcher.request("GET", f"/api/v1/services?{query}")
-    for line in watcher.getresponse():
+    events = watcher.getresponse()
+    if events.status != 200:
+        raise OSError(f"watch: {events.status}")
+    for line in events:
         event = json.loads(line)
         if event["type"] == "ERROR":
             raise OSError(event["object"].get("message", "the watch failed"))

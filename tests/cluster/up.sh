@@ -22,7 +22,6 @@ mkdir -p "$CACHE"
 exec 9> "$CACHE/lock-$CLUSTER"
 flock 9
 
-kubectl() { command kubectl --kubeconfig "$KUBECONFIG" --request-timeout 10s "$@"; }
 kubectl_inside() { inside "$PROGRAMS/bin/kubectl" --kubeconfig "$KUBECONFIG" --request-timeout 10s "$@"; }
 is_up() { [ -e "$STATE/up" ] && kubectl_inside wait "node/$NODE" --for=condition=Ready --timeout=5s; }
 

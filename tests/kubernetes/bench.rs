@@ -7,7 +7,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use locum_demo::ask;
 use locum_demo::load::{Bound, Load, Pace, Request};
 use locum_demo::report::Report;
@@ -87,11 +87,8 @@ impl Bench {
     }
 
     /// Deletes the namespace and waits until nothing of it is left: what it had could disturb the
-    /// next case. `LOCUM_TEST_KEEP=1` keeps it to be looked at.
+    /// next case.
     pub(crate) async fn clear(&self) -> anyhow::Result<()> {
-        if std::env::var("LOCUM_TEST_KEEP").is_ok_and(|value| value == "1") {
-            return Ok(());
-        }
         kubectl(&["delete", "namespace", &self.namespace, "--ignore-not-found"]).await?;
         Ok(())
     }
@@ -188,18 +185,45 @@ impl Bench {
         reached: impl AsyncFn() -> anyhow::Result<bool>,
     ) -> anyhow::Result<()> {
         let deadline = Instant::now() + limit;
+        let mut last = None;
         loop {
-            let looked = tokio::time::timeout_at(deadline.into(), reached()).await;
-            match looked {
+            match tokio::time::timeout_at(deadline.into(), reached()).await {
                 Ok(Ok(true)) => return Ok(()),
-                Ok(Ok(false)) if Instant::now() < deadline => {}
-                Ok(Err(_)) if Instant::now() < deadline => {}
-                Ok(Ok(false)) => bail!("not in {limit:?}: {what}"),
-                Ok(Err(error)) => return Err(error.context(format!("not in {limit:?}: {what}"))),
-                Err(_) => bail!("not in {limit:?}, and no answer: {what}"),
+                Ok(Ok(false)) => last = None,
+                Ok(Err(error)) => last = Some(error),
+                Err(_) => last = last.or_else(|| Some(anyhow!("no answer"))),
+            }
+            if Instant::now() >= deadline {
+                let late = anyhow!("not in {limit:?}: {what}");
+                return Err(last.map_or(late, |last| {
+                    last.context(format!("not in {limit:?}: {what}"))
+                }));
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// Waits until the API server answers and has everything that it needs.
+    pub(crate) async fn api_server_is_ready(&self) -> anyhow::Result<()> {
+        let ready = async || Ok(self.read_text("/readyz").await? == "ok");
+        self.until("the API server is ready", ready).await
+    }
+
+    /// Who holds the Lease of Locum's leader in the namespace, if anybody.
+    pub(crate) async fn leader(&self) -> anyhow::Result<Option<String>> {
+        let path = self.path("apis/coordination.k8s.io/v1", "leases/locum");
+        let lease = self.read(&path).await?.context("no Lease yet")?;
+        let holder = lease["spec"]["holderIdentity"].as_str();
+        Ok(holder.map(str::to_owned))
+    }
+
+    /// Gives the Gateway `eg` another listener, so that it has another generation.
+    pub(crate) async fn add_listener(&self) -> anyhow::Result<()> {
+        let listener = r#"[{"op": "add", "path": "/spec/listeners/-",
+            "value": {"name": "other", "protocol": "HTTP", "port": 8080}}]"#;
+        let patch = ["patch", "gateway", "eg", "--type=json", "-p", listener];
+        self.kubectl(&patch).await?;
+        Ok(())
     }
 
     /// Waits until a Deployment of the namespace has rolled out.

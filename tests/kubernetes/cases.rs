@@ -1,11 +1,16 @@
 //! The cases, by their subject.
 
 mod mistakes;
+mod others;
+mod outage;
 mod page;
 mod replicas;
 mod rig;
+mod role;
 mod rollouts;
+mod routes;
 mod trust;
+mod witness;
 
 use std::pin::Pin;
 
@@ -59,5 +64,11 @@ pub(crate) fn all() -> Vec<Case> {
         OwnCluster rollouts::the_leader_dies_and_another_writes,
         AnyCluster rollouts::a_rollout_of_envoy_loses_nothing,
         AnyCluster rollouts::envoys_are_scaled_and_lose_nothing,
+        OwnCluster outage::active_dies_while_the_api_server_is_away,
+        AnyCluster mistakes::what_no_definition_can_say_stands_in_a_status,
+        AnyCluster others::what_other_controllers_say_is_never_touched,
+        AnyCluster routes::a_route_beside_200_others_is_404_until_it_serves,
+        AnyCluster routes::a_thousand_routes_are_counted_and_leave_nothing,
+        OwnCluster role::what_locum_asks_for_is_what_its_role_grants,
     ])
 }

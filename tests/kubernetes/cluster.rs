@@ -123,6 +123,12 @@ impl Own {
         Ok(component)
     }
 
+    /// What Locum asked of the API server since the cluster was started: a JSON object a line.
+    pub(crate) fn audit_log(&self) -> anyhow::Result<String> {
+        let path = self.state.join("log/audit.jsonl");
+        fs::read_to_string(&path).with_context(|| path.display().to_string())
+    }
+
     /// Kills every process of the Pod with this uid, as `kill -9` does.
     pub(crate) fn kill_processes(&self, uid: &str) -> anyhow::Result<()> {
         let cluster = self.state.file_name().context("the state has a name")?;
@@ -170,8 +176,16 @@ impl Component {
 
     /// It is started again, as the cluster started it first. It is not ready yet when this returns.
     pub(crate) fn start(&self) -> anyhow::Result<()> {
+        self.start_with(&[])
+    }
+
+    /// The same with further arguments.
+    pub(crate) fn start_with(&self, arguments: &[&str]) -> anyhow::Result<()> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/component.sh");
-        let output = Command::new(script).arg(self.name).output()?;
+        let output = Command::new(script)
+            .arg(self.name)
+            .args(arguments)
+            .output()?;
         let errors = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{}: {errors}", self.name);
         Ok(())
@@ -203,10 +217,13 @@ fn processes(cgroup: &Path, name: &str, inside: bool) -> anyhow::Result<Vec<Pid>
     Ok(ids)
 }
 
-/// Whether there is such a process and it has not ended; one that nobody has buried has.
+/// Whether there is such a process and it has not ended; one that nobody has buried has. Its first
+/// thread may be dead while others still hold its sockets.
 fn runs(id: Pid) -> bool {
-    let status = fs::read_to_string(format!("/proc/{}/status", id.as_raw_nonzero()));
-    status.is_ok_and(|status| !status.contains("State:\tZ"))
+    let process = PathBuf::from(format!("/proc/{}", id.as_raw_nonzero()));
+    let status = fs::read_to_string(process.join("status"));
+    let threads = fs::read_dir(process.join("task")).map_or(0, Iterator::count);
+    status.is_ok_and(|status| threads > 1 || !status.contains("State:\tZ"))
 }
 
 impl Drop for Component {

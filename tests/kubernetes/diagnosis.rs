@@ -3,6 +3,8 @@
 
 use crate::kubectl::kubectl;
 
+/// The longest that one section may be: a thousand objects tell no more than a hundred.
+const SECTION_LIMIT: usize = 100_000;
 /// The last lines of each log.
 const LINES: &str = "--tail=60";
 /// The kinds that are Locum's business; each is asked for alone, as it may not be installed.
@@ -47,7 +49,13 @@ async fn logs(namespace: &str) -> String {
 async fn section(arguments: &[&str]) -> String {
     let title = arguments.join(" ");
     match kubectl(arguments).await {
-        Ok(text) => format!("--- {title}\n{text}"),
+        Ok(mut text) => {
+            if text.len() > SECTION_LIMIT {
+                text.truncate(text.floor_char_boundary(SECTION_LIMIT));
+                text += "\n(and more)\n";
+            }
+            format!("--- {title}\n{text}")
+        }
         Err(error) => format!("--- {error:#}\n"),
     }
 }

@@ -3,16 +3,20 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context, ensure};
 
 use crate::bench::Bench;
+use crate::cluster::Own;
 use crate::kubectl::{kubectl, kubectl_with};
 use crate::stage::ENVOY;
 
 /// Where Locum runs.
 pub(crate) const NAMESPACE: &str = "locum-system";
+/// The labels of Locum's Pods, and of Envoy's.
+pub(crate) const REPLICAS: &str = "app.kubernetes.io/name=locum";
+pub(crate) const ENVOYS: &str = "app.kubernetes.io/name=envoy";
 /// The control plane that also takes the classes of Envoy Gateway's controller name, which the
 /// page's GatewayClass has.
 const CONTROL_PLANE: &str = "deploy/envoy-gateway-names";
@@ -26,20 +30,30 @@ const PROXIES: &str = "deploy/envoy";
 
 /// Whether a case of this run has installed Locum.
 static INSTALLED: Mutex<bool> = Mutex::new(false);
+/// How long the audit log was then: before it speaks of an older build.
+static AUDITED: OnceLock<usize> = OnceLock::new();
 
 /// Installs Locum, once in a run, and waits until every replica is ready. On the project's own
 /// cluster what an earlier run left goes first, for it runs an older build.
 pub(crate) async fn locum(bench: &Bench) -> anyhow::Result<()> {
     let system = bench.at(NAMESPACE);
     if !std::mem::replace(&mut *installed(), true) {
-        if bench.cluster().own().is_ok() {
+        if let Ok(own) = bench.cluster().own() {
             let old = ["delete", "namespace", NAMESPACE, "--ignore-not-found"];
             kubectl(&old).await?;
+            AUDITED.get_or_init(|| own.audit_log().map_or(0, |log| log.len()));
         }
         definitions().await?;
         kubectl(&["apply", "--server-side", "-k", &shipped(CONTROL_PLANE)]).await?;
     }
     system.rolled_out("locum").await
+}
+
+/// What this run's Locum has asked of the API server: lines of the audit log.
+pub(crate) fn asked_for(own: &Own) -> anyhow::Result<String> {
+    let log = own.audit_log()?;
+    let since = AUDITED.get().copied().unwrap_or_default();
+    Ok(log.get(since..).unwrap_or_default().to_owned())
 }
 
 /// Installs the definitions of Locum's kinds and waits until they are served.

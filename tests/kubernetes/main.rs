@@ -12,6 +12,9 @@ mod cases;
 mod cluster;
 mod diagnosis;
 mod dns;
+mod envoy;
+#[path = "../deploy/granted.rs"]
+mod granted;
 mod install;
 mod kubectl;
 mod metrics;
@@ -62,7 +65,11 @@ fn run(case: &Case, cluster: Cluster) -> anyhow::Result<()> {
             let cluster = diagnosis::of(&[bench.namespace(), install::NAMESPACE, "default"]).await;
             done = Err(error.context(format!("{}\n{cluster}", case.name)));
         }
-        bench.clear().await?;
+        // So that it can be looked at.
+        let is_kept = std::env::var("LOCUM_TEST_KEEP").is_ok_and(|value| value == "1");
+        if !is_kept {
+            bench.clear().await?;
+        }
         done
     })
 }

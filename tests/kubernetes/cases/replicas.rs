@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, condition};
 use crate::{install, say};
 
 /// The Lease, and a second for a machine that has other things to do.
@@ -175,23 +175,14 @@ endpoints:
         self.folder.path().join(format!("{name}.log"))
     }
 
-    async fn holder(&self) -> anyhow::Result<Option<String>> {
-        let path = self
-            .bench
-            .path("apis/coordination.k8s.io/v1", "leases/locum");
-        let lease = self.bench.read(&path).await?.context("no Lease yet")?;
-        let holder = lease["spec"]["holderIdentity"].as_str();
-        Ok(holder.map(str::to_owned))
-    }
-
     /// Waits until this replica holds the Lease; how long that took.
     async fn leads(&self, replica: &Replica, limit: Duration) -> anyhow::Result<Duration> {
         let begun = Instant::now();
         let what = format!("{} leads", replica.name);
         let waited = self.bench.until_within(limit, &what, async || {
-            Ok(self.holder().await?.as_deref() == Some(replica.name))
+            Ok(self.bench.leader().await?.as_deref() == Some(replica.name))
         });
-        self.with_log(replica.name, waited.await)?;
+        self.with_logs(waited.await)?;
         Ok(begun.elapsed())
     }
 
@@ -203,20 +194,23 @@ endpoints:
         let what = format!("Programmed is {status}");
         let waited = self.bench.until_within(LIMIT, &what, async || {
             let gateway = self.bench.read(&path).await?.context("no Gateway")?;
-            let conditions = gateway["status"]["conditions"].as_array();
-            let mut conditions = conditions.context("no conditions")?.iter();
-            let programmed = conditions.find(|condition| condition["type"] == "Programmed");
+            let programmed = condition(&gateway["status"]["conditions"], "Programmed");
             let programmed = programmed.context("no condition Programmed")?;
             let generation: &Value = &gateway["metadata"]["generation"];
             ensure!(&programmed["observedGeneration"] == generation);
             ensure!(programmed["status"] == status, "{programmed}");
             Ok(true)
         });
-        self.with_log("first", waited.await)
+        self.with_logs(waited.await)
     }
 
-    fn with_log(&self, name: &str, done: anyhow::Result<()>) -> anyhow::Result<()> {
-        done.with_context(|| std::fs::read_to_string(self.log(name)).unwrap_or_default())
+    /// Adds to an error what the processes have logged.
+    fn with_logs(&self, done: anyhow::Result<()>) -> anyhow::Result<()> {
+        let log = |name| {
+            let text = std::fs::read_to_string(self.log(name)).unwrap_or_default();
+            format!("--- {name}\n{text}")
+        };
+        done.with_context(|| ["first", "second", "envoy"].map(log).concat())
     }
 }
 
@@ -246,13 +240,9 @@ pub(crate) async fn the_leader_writes_what_another_replicas_envoy_acknowledged(
     stage.programmed("False").await?;
     let _envoy = stage.envoy(&second)?;
     stage.programmed("True").await?;
-    let listener = r#"[{"op": "add", "path": "/spec/listeners/-",
-        "value": {"name": "other", "protocol": "HTTP", "port": 8080}}]"#;
-    bench
-        .kubectl(&["patch", "gateway", "eg", "--type=json", "-p", listener])
-        .await?;
+    bench.add_listener().await?;
     stage.programmed("True").await?;
-    ensure!(stage.holder().await?.as_deref() == Some("first"));
+    ensure!(bench.leader().await?.as_deref() == Some("first"));
     Ok(())
 }
 
@@ -268,11 +258,7 @@ pub(crate) async fn a_leader_that_is_killed_is_followed_within_its_lease(
     first.process.0.kill()?;
     let took = stage.leads(&second, FOLLOWS_WITHIN).await?;
     say(&format!("followed after {:.1} s", took.as_secs_f32()));
-    let listener = r#"[{"op": "add", "path": "/spec/listeners/-",
-        "value": {"name": "other", "protocol": "HTTP", "port": 8080}}]"#;
-    bench
-        .kubectl(&["patch", "gateway", "eg", "--type=json", "-p", listener])
-        .await?;
+    bench.add_listener().await?;
     stage.programmed("True").await
 }
 
@@ -290,5 +276,6 @@ pub(crate) async fn a_leader_that_ends_hands_on(bench: &Bench) -> anyhow::Result
     say(&format!("handed on after {:.1} s", took.as_secs_f32()));
     let ended = first.process.0.wait()?;
     ensure!(ended.success(), "{ended}");
+    bench.add_listener().await?;
     stage.programmed("True").await
 }

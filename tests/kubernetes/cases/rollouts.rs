@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-use crate::bench::{Bench, by_deployment, condition, is_true, none_lost};
-use crate::install;
+use super::witness;
+use crate::bench::{Bench, by_deployment, none_lost};
+use crate::install::{self, ENVOYS, REPLICAS};
 use crate::metrics::resources_sent;
 use crate::say;
 use crate::stage::{ENVOY, Stage};
@@ -16,22 +17,6 @@ use crate::stage::{ENVOY, Stage};
 const TAKEOVER_LIMIT: Duration = Duration::from_secs(20);
 /// How long requests go on after everything has settled.
 const AFTERWARDS: u32 = 3;
-
-/// The labels of Locum's and of Envoy's Pods.
-const REPLICAS: &str = "app.kubernetes.io/name=locum";
-const ENVOYS: &str = "app.kubernetes.io/name=envoy";
-
-/// A route that is there only to get a status.
-const WITNESS: &str = "
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: witness}
-spec:
-  hostnames: [witness.example.com]
-  parentRefs: [{name: eg}]
-  rules:
-    - backendRefs: [{group: gateway.envoyproxy.io, kind: Backend, name: active, port: 3000}]
-";
 
 pub(crate) async fn a_rollout_of_locum_is_not_noticed(bench: &Bench) -> anyhow::Result<()> {
     let stage = Stage::set(bench).await?;
@@ -52,17 +37,12 @@ pub(crate) async fn a_rollout_of_locum_is_not_noticed(bench: &Bench) -> anyhow::
 pub(crate) async fn the_leader_dies_and_another_writes(bench: &Bench) -> anyhow::Result<()> {
     let stage = Stage::set(bench).await?;
     let system = bench.at(install::NAMESPACE);
-    let leader = leader(&system).await?;
+    let leader = system.leader().await?.context("nobody leads")?;
     under_load(&stage, "the leader killed", async || {
         let killed = Instant::now();
         system.kill_pod(&leader).await?;
-        bench.apply(WITNESS).await?;
-        let path = bench.path("apis/gateway.networking.k8s.io/v1", "httproutes/witness");
-        let written = async || {
-            let route = bench.read(&path).await?.context("no route")?;
-            let conditions = &route["status"]["parents"][0]["conditions"];
-            Ok(condition(conditions, "Accepted").is_some_and(is_true))
-        };
+        bench.apply(witness::ROUTE).await?;
+        let written = async || witness::is_accepted(bench).await;
         let what = "the route has a status";
         bench.until_within(TAKEOVER_LIMIT, what, written).await?;
         say(&format!(
@@ -72,8 +52,8 @@ pub(crate) async fn the_leader_dies_and_another_writes(bench: &Bench) -> anyhow:
         system.rolled_out("locum").await
     })
     .await?;
-    let next = self::leader(&system).await?;
-    ensure!(next != leader, "{leader} holds the Lease still");
+    let next = system.leader().await?;
+    ensure!(next.as_ref() != Some(&leader), "{leader} leads still");
     Ok(())
 }
 
@@ -126,14 +106,6 @@ async fn under_load(
     let by_active = report.served_by("active");
     ensure!(by_active == report.requests(), "{:?}", report.by_pod());
     Ok(())
-}
-
-/// The Pod that holds the Lease.
-async fn leader(system: &Bench) -> anyhow::Result<String> {
-    let path = system.path("apis/coordination.k8s.io/v1", "leases/locum");
-    let lease = system.read(&path).await?.context("no Lease")?;
-    let holder = lease["spec"]["holderIdentity"].as_str();
-    Ok(holder.context("nobody holds the Lease")?.to_owned())
 }
 
 /// No replica that runs now has sent a proxy anything: all of them came with what they had.

@@ -12,7 +12,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use locum::api::v1::WatchRequest;
 use locum::api::v1::serving_client::ServingClient;
 use locum::resource::ObjectName;
-use locum::trust::secrets::{AUTHORITY, SERVER, Secrets, read_authority};
+use locum::trust::secrets::{AUTHORITY, SERVER, Secrets, signer};
 use locum::trust::{Authority, CERTIFICATE, Certificate, Domain, Issued, ServerNames, TRUST, Tls};
 use locum::xds::server::{Listener, Shared, serve};
 use serde_json::json;
@@ -104,14 +104,6 @@ async fn create(bench: &Bench, name: &str, issued: &Issued, ours: bool) -> anyho
     Ok(())
 }
 
-fn parts(authority: &Authority) -> Issued {
-    Issued {
-        certificate: authority.certificate(),
-        key: authority.key(),
-        trust: authority.trust(),
-    }
-}
-
 /// Two that both think they may write, one that may not, and a Secret that is taken away.
 pub(crate) async fn replicas_make_one_certificate(bench: &Bench) -> anyhow::Result<()> {
     let replicas = [true, true, false].map(|may_write| replica(bench, may_write));
@@ -161,6 +153,16 @@ pub(crate) async fn a_certificate_of_somebody_else_is_left_alone(
     let (secrets, parameters) = (secrets(bench), PatchParams::default());
     let patched = secrets.patch(SERVER, &parameters, &broken).await?;
     let version = patched.metadata.resource_version;
+    let late = self::replica(bench, true);
+    let seen = bench.until_within(
+        LIMIT,
+        "one that comes has seen the broken one",
+        async || {
+            let missing = late.tls.missing().unwrap_or_default();
+            Ok(missing.contains("of no use"))
+        },
+    );
+    seen.await?;
     asks(&replica.tls, &replica.tls).await?;
     let seen = secrets.get(SERVER).await?;
     ensure!(seen.metadata.resource_version == version, "it was changed");
@@ -171,11 +173,10 @@ pub(crate) async fn a_certificate_of_somebody_else_is_left_alone(
 pub(crate) async fn an_authority_that_is_due_hands_over(bench: &Bench) -> anyhow::Result<()> {
     let now = OffsetDateTime::now_utc();
     let old = Authority::make(now - time::Duration::days(2500))?;
-    create(bench, AUTHORITY, &parts(&old), true).await?;
+    create(bench, AUTHORITY, &old.issued(), true).await?;
     let replica = replica(bench, true);
     ready(bench, &replica).await?;
-    let stored = secrets(bench).get(AUTHORITY).await?;
-    let new = read_authority(&stored)?;
+    let new = signer(bench.client(), bench.namespace(), now).await?;
     ensure!(new.not_after() > old.not_after());
     let trust = text(bench, SERVER, TRUST).await?;
     ensure!(Certificate::all(&trust, TRUST)?.len() == 2, "{trust}");
