@@ -137,7 +137,10 @@ impl Observer {
             });
         }
         heard.peers.retain(|_, hearing| !hearing.task.is_finished());
-        for (name, address) in peers {
+        let ready = peers.iter().filter(|(_, peer)| peer.ready);
+        join.ready(ready.map(|(name, _)| name.clone()).collect());
+        for (name, peer) in peers {
+            let address = peer.address;
             let known = heard.peers.get(&name);
             if known.is_some_and(|known| known.address == address) {
                 continue;

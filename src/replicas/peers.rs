@@ -12,13 +12,21 @@ use crate::store::SERVICE_NAME;
 pub const SERVICE: &str = "locum";
 const PORT: &str = "xds";
 
+/// Another replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    /// Whether proxies are sent to it.
+    pub(super) ready: bool,
+}
+
 /// The replicas but for this one, by the names of their Pods (where a slice does not say them, by
 /// their addresses). Those too that are not ready: proxies may still be connected to one that is
 /// about to end.
 pub(super) fn peers<'a>(
     slices: impl Iterator<Item = &'a EndpointSlice>,
     own: &Member,
-) -> BTreeMap<String, SocketAddr> {
+) -> BTreeMap<String, Peer> {
     let mut peers = BTreeMap::new();
     for slice in slices.filter(|slice| is_of_locum(slice, &own.namespace)) {
         let ports = slice.ports.iter().flatten();
@@ -26,12 +34,19 @@ pub(super) fn peers<'a>(
             .filter(|port| port.name.as_deref() == Some(PORT))
             .find_map(|port| u16::try_from(port.port?).ok());
         let Some(port) = port else { continue };
-        for (name, address) in slice.endpoints.iter().flatten().filter_map(place) {
+        for endpoint in slice.endpoints.iter().flatten() {
+            let Some((name, address)) = place(endpoint) else {
+                continue;
+            };
             if name == own.name || Some(address) == own.ip {
                 continue;
             }
             // A Pod with two families of addresses stands in two slices.
-            peers.entry(name).or_insert(SocketAddr::new(address, port));
+            let conditions = endpoint.conditions.as_ref();
+            peers.entry(name).or_insert(Peer {
+                address: SocketAddr::new(address, port),
+                ready: conditions.and_then(|conditions| conditions.ready) == Some(true),
+            });
         }
     }
     peers
@@ -113,9 +128,13 @@ mod tests {
             slice("locum-system", "other", &others),
         ];
         let found = peers(slices.iter(), &own());
+        let peer = |address: &str, ready| Peer {
+            address: address.parse().unwrap(),
+            ready,
+        };
         let expected = BTreeMap::from([
-            ("locum-b".into(), "10.0.0.2:18000".parse().unwrap()),
-            ("locum-c".into(), "10.0.0.3:18000".parse().unwrap()),
+            ("locum-b".into(), peer("10.0.0.2:18000", true)),
+            ("locum-c".into(), peer("10.0.0.3:18000", false)),
         ]);
         assert_eq!(found, expected);
     }

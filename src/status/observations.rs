@@ -29,7 +29,8 @@ pub use join::Join;
 pub const LINGER: Duration = Duration::from_secs(5);
 
 /// How long a replica that says nothing, or nothing any more, is waited for: then what it said
-/// last is forgotten. As long as a proxy of it may take to find another replica.
+/// last is forgotten. As long as a proxy of it may take to find another replica. One that is said to
+/// be ready keeps everything incomplete beyond that.
 pub const REPLICA_BOUND: Duration = Duration::from_secs(5);
 
 /// How far a connected proxy is with what was made from its Gateway. The later, the further.

@@ -10,6 +10,9 @@ use crate::resource::ObjectName;
 #[derive(Clone, Debug)]
 pub struct Join {
     replicas: BTreeMap<String, Replica>,
+    /// Those that are said to be ready: as long as one of them is not heard, its proxies may be
+    /// there.
+    ready: BTreeSet<String>,
     departed: BTreeMap<(ObjectName, String), Departed>,
     /// Before it proxies may be on their way here from a replica that nobody remembers.
     settles: Duration,
@@ -36,6 +39,7 @@ impl Join {
     pub fn new(now: Duration) -> Self {
         Self {
             replicas: BTreeMap::new(),
+            ready: BTreeSet::new(),
             departed: BTreeMap::new(),
             settles: now + LINGER,
         }
@@ -52,6 +56,11 @@ impl Join {
             };
             self.replicas.insert(replica.to_owned(), replica_awaited);
         }
+    }
+
+    /// Takes in which other replicas are ready, so that proxies can be connected to them.
+    pub fn ready(&mut self, replicas: BTreeSet<String>) {
+        self.ready = replicas;
     }
 
     /// Takes in what a replica sees now.
@@ -93,8 +102,12 @@ impl Join {
             .retain(|_, replica| !replica.until.is_some_and(over));
         self.departed.retain(|_, departed| !over(departed.until));
         let awaited = self.replicas.values().any(|replica| !replica.heard);
+        let unheard = !self
+            .ready
+            .iter()
+            .all(|ready| self.replicas.contains_key(ready));
         let mut observed = Observed {
-            complete: over(self.settles) && !awaited,
+            complete: over(self.settles) && !awaited && !unheard,
             proxies: self.live(),
             refusals: BTreeSet::new(),
         };
@@ -225,6 +238,19 @@ mod tests {
         join.awaits(seconds(70), "peer");
         join.heard(seconds(71), "peer", sees(&[]));
         assert!(join.observed(seconds(71)).complete);
+    }
+
+    #[test]
+    fn nothing_is_complete_while_a_replica_that_is_ready_cannot_be_heard() {
+        let mut join = settled(&[]);
+        join.ready(["peer".to_owned()].into());
+        join.awaits(seconds(60), "peer");
+        let late = seconds(60) + REPLICA_BOUND * 10;
+        let observed = join.observed(late);
+        assert_eq!(observed.verdict(&gateway(), 1), Verdict::Unknown);
+        join.ready(BTreeSet::new());
+        let observed = join.observed(late);
+        assert_eq!(observed.verdict(&gateway(), 1), Verdict::NoProxies);
     }
 
     #[test]
