@@ -43,7 +43,7 @@ pub enum Failure {
     /// Someone else has written the object since it was seen.
     #[error("the object has changed since")]
     Conflict,
-    #[error("the object is gone, or its definition has no status of its own")]
+    #[error("the object is gone")]
     Gone,
     #[error("Locum may not patch {resource}: {message}. Apply the role in deploy/ again.")]
     Forbidden { resource: String, message: String },
@@ -125,7 +125,8 @@ impl StatusApi for Kubernetes {
         };
         let request = api.patch_status(write.key.manifest_name(), &parameters, &patch);
         let answer = within(REQUEST_BOUND, request).await;
-        let object = answer.map_err(|error| failure(error, &resource))?;
+        let name = write.key.manifest_name();
+        let object = answer.map_err(|error| failure(error, &resource, name))?;
         Ok(Written {
             resource_version: object.metadata.resource_version.unwrap_or_default(),
             generation: object.metadata.generation,
@@ -134,7 +135,7 @@ impl StatusApi for Kubernetes {
     }
 }
 
-fn failure(error: RequestError, resource: &ApiResource) -> Failure {
+fn failure(error: RequestError, resource: &ApiResource, name: &str) -> Failure {
     let status = match error {
         RequestError::Refused(status) => status,
         other => {
@@ -143,14 +144,16 @@ fn failure(error: RequestError, resource: &ApiResource) -> Failure {
         }
     };
     let message = status.message.clone();
-    let after = status
-        .details
-        .as_ref()
-        .map_or(0, |details| details.retry_after_seconds);
+    let details = status.details.as_ref();
+    let named = details.map_or("", |details| details.name.as_str());
+    let after = details.map_or(0, |details| details.retry_after_seconds);
     let after = (after > 0).then(|| Duration::from_secs(after.into()));
     match status.code {
         409 => Failure::Conflict,
-        404 => Failure::Gone,
+        // Only this says that the object is gone: an API server that is starting does not know
+        // paths yet which it will have.
+        404 if named == name => Failure::Gone,
+        code @ 404 => Failure::Failing { code, message },
         401 | 403 => Failure::Forbidden {
             resource: format!("{}.{}/status", resource.plural, resource.group),
             message,

@@ -137,7 +137,13 @@ async fn an_answer_says_who_has_to_do_what() {
     let resource = || "gateways.gateway.networking.k8s.io/status".to_owned();
     let cases = [
         (409, Failure::Conflict),
-        (404, Failure::Gone),
+        (
+            404,
+            Failure::Failing {
+                code: 404,
+                message: message(),
+            },
+        ),
         (
             403,
             Failure::Forbidden {
@@ -164,6 +170,8 @@ async fn an_answer_says_who_has_to_do_what() {
     for (code, expected) in cases {
         assert_eq!(failed(code, json!({})).await, expected);
     }
+    let gone = failed(404, json!({"name": "eg"})).await;
+    assert_eq!(gone, Failure::Gone);
     let busy = failed(429, json!({"retryAfterSeconds": 3})).await;
     let expected = Failure::Overloaded {
         after: Some(Duration::from_secs(3)),
