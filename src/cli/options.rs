@@ -214,7 +214,7 @@ fn controller_names(own: &[&str], given: Vec<String>) -> Result<Vec<String>, Mis
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct ServerOptions {
     /// Where Envoys ask for their configuration; port 0 takes a free one
-    /// [default: 127.0.0.1:18000, with resources of a cluster 0.0.0.0:18000]
+    /// [default: 127.0.0.1:18000, with resources of a cluster every address, port 18000]
     #[arg(long, env = "LOCUM_XDS_ADDRESS", value_name = "ADDRESS:PORT")]
     xds_address: Option<SocketAddr>,
     /// Where /healthz, /readyz, /metrics and /debug are; port 0 takes a free one
@@ -225,6 +225,15 @@ pub(super) struct ServerOptions {
         default_value = "127.0.0.1:18080"
     )]
     admin_address: SocketAddr,
+}
+
+/// What stands for every address of this machine: IPv6's, which takes IPv4 too, where the kernel has
+/// it. A Pod of a cluster with IPv6 alone is probed at nothing else.
+pub(super) fn every_address() -> IpAddr {
+    match std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)) {
+        Ok(_) => Ipv6Addr::UNSPECIFIED.into(),
+        Err(_) => Ipv4Addr::UNSPECIFIED.into(),
+    }
 }
 
 /// Where Locum's sockets are to be bound.
@@ -239,18 +248,18 @@ pub(super) struct ServerAddresses {
 impl ServerOptions {
     /// The addresses of a Locum for the proxies of this machine.
     pub(super) fn local(self) -> ServerAddresses {
-        self.addresses(Ipv4Addr::LOCALHOST)
+        self.addresses(Ipv4Addr::LOCALHOST.into())
     }
 
     /// The addresses of a Locum for the proxies of a cluster; health is wanted elsewhere too.
     pub(super) fn everywhere(self, health: SocketAddr) -> ServerAddresses {
         ServerAddresses {
             health: Some(health),
-            ..self.addresses(Ipv4Addr::UNSPECIFIED)
+            ..self.addresses(every_address())
         }
     }
 
-    fn addresses(self, xds: Ipv4Addr) -> ServerAddresses {
+    fn addresses(self, xds: IpAddr) -> ServerAddresses {
         let xds = SocketAddr::from((xds, XDS_PORT));
         ServerAddresses {
             xds: self.xds_address.unwrap_or(xds),

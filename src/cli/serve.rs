@@ -2,7 +2,7 @@
 //!
 //! With `-f` the resources come from files, else from Kubernetes.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::control_plane::{Prepared, Sockets, read};
 use super::kubernetes::KubernetesOptions;
 use super::log_changes::log_changes;
-use super::options::{DefaultListen, ServerAddresses, ServerOptions, SourceOptions};
+use super::options::{DefaultListen, ServerAddresses, ServerOptions, SourceOptions, every_address};
 use super::replica::{Plan, Replica, ReplicaOptions};
 use super::signals::Signals;
 use super::tls::{Known, TlsOptions};
@@ -44,7 +44,7 @@ pub(super) struct Options {
     #[command(flatten)]
     servers: ServerOptions,
     /// Where /healthz, /readyz and /metrics are alone, for probes and Prometheus
-    /// [default with resources of a cluster: 0.0.0.0:18081]
+    /// [default with resources of a cluster: every address, port 18081]
     #[arg(long, env = "LOCUM_HEALTH_ADDRESS", value_name = "ADDRESS:PORT")]
     health_address: Option<SocketAddr>,
     #[command(flatten)]
@@ -98,7 +98,7 @@ impl Options {
             own_service: Some(ObjectName::new(&member.namespace, replicas::SERVICE)),
             ..what
         };
-        let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, HEALTH_PORT));
+        let everywhere = SocketAddr::from((every_address(), HEALTH_PORT));
         let health = self.health_address.unwrap_or(everywhere);
         let sockets = bind(self.servers.everywhere(health)).await?;
         let plan = Plan {
