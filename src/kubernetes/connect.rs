@@ -47,7 +47,10 @@ pub enum ConnectError {
         in_words(.0)
     )]
     Nowhere(InferConfigError),
-    #[error("the kubeconfig has a proxy-url, which is not supported")]
+    #[error(
+        "the API server is to be reached through a proxy (the kubeconfig's proxy-url, or \
+         HTTPS_PROXY), which is not supported: unset it for Locum"
+    )]
     Proxy,
     #[error("the kubeconfig cannot be used: {}", in_words(.0))]
     Unusable(Box<kube::Error>),
