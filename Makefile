@@ -81,7 +81,7 @@ test-compose: docker-tools build image-program envoy ## Run the tests of the ima
 	cargo test --locked --test compose -- $(ARGS)
 
 .PHONY: cluster
-cluster: ## Start a Kubernetes of one node in a network of its own (first time: builds it, about half an hour)
+cluster: ## Start a Kubernetes of one node in a network of its own (first time: builds it, 7 to 25 minutes)
 	@tests/cluster/up.sh
 
 .PHONY: cluster-down

@@ -25,6 +25,11 @@ use client::Client;
 
 pub use network::{NotATestNetwork, TestNetwork};
 
+/// A load that is late by so much stands still.
+const STANDSTILL: Duration = Duration::from_secs(30);
+/// Between two looks at how many requests are done.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// The most requests of an open loop that may wait for an answer; further ones are lost at once.
 const IN_FLIGHT_LIMIT: usize = 4096;
 
@@ -142,6 +147,24 @@ impl Load {
     /// How many requests are done: cheaper than a report.
     pub fn count(&self) -> usize {
         self.shared.records().len()
+    }
+
+    /// Waits until so many more requests are done, which should take `expected`.
+    ///
+    /// # Errors
+    ///
+    /// When it takes half a minute longer: the load stands still.
+    pub async fn more(&self, requests: usize, expected: Duration) -> io::Result<()> {
+        let due = self.count() + requests;
+        let deadline = Instant::now() + expected + STANDSTILL;
+        while self.count() < due {
+            if Instant::now() > deadline {
+                let why = format!("the load stands still: {} of {due}", self.count());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
     }
 
     /// Sends no more, waits for the answers that are due, and reports.

@@ -36,7 +36,7 @@ stamp=k8s.io/component-base/version
 flags="-X $stamp.gitVersion=$version -X $stamp.gitMajor=1 -X $stamp.gitMinor=${minor%%.*}"
 flags+=" -X $stamp.gitCommit=none -X $stamp.gitTreeState=clean"
 
-echo "building Kubernetes $version, once: about 25 minutes of two cores when Go has none of it in its cache" >&2
+echo "building Kubernetes $version, once: 7 to 25 minutes on two cores when Go has none of it in its cache" >&2
 program pause pause .
 program coredns coredns .
 program etcd etcd go.etcd.io/etcd/server/v3

@@ -40,3 +40,19 @@ pub(crate) async fn kubectl_with(arguments: &[&str], input: &str) -> anyhow::Res
     ensure!(output.status.success(), "{}: {text}{errors}", shown());
     Ok(text)
 }
+
+/// An object that stands outside the namespace which a bench takes away: it is deleted when this
+/// value goes, whatever became of the case.
+pub(crate) struct Outside {
+    pub(crate) kind: &'static str,
+    pub(crate) name: String,
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        let mut delete = std::process::Command::new("kubectl");
+        delete.args(["delete", self.kind, &self.name, "--ignore-not-found"]);
+        // What cannot be deleted is in nobody's way: the next run applies it anew.
+        let _ = delete.output();
+    }
+}

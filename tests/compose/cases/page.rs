@@ -21,13 +21,12 @@ const CONNECTIONS: usize = 16;
 const LOAD_LIMIT: Duration = Duration::from_secs(120);
 /// How long until everything is up and `active` answers.
 const UP_LIMIT: Duration = Duration::from_secs(30);
-/// How long `active` is away: long enough for blind returns to a place where nobody is.
-const AWAY: Duration = Duration::from_secs(25);
-/// How late after its return `active` may serve again: the page's ejection time (10 s), its
-/// interval (2 s) and a second.
-const RETURN_LIMIT: Duration = Duration::from_secs(13);
-/// How long each part of the load is looked at.
-const STEADY: Duration = Duration::from_secs(5);
+/// How long `active` is away, in seconds: enough for blind returns to a place where nobody is.
+const AWAY: u32 = 25;
+/// How late after its return `active` may serve again: the page's ejection time and a second.
+const RETURN_LIMIT: Duration = Duration::from_secs(11);
+/// How long each part of the load is looked at, in seconds.
+const STEADY: u32 = 5;
 /// Between two looks at what is waited for.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The requests of the page's loop.
@@ -63,15 +62,15 @@ async fn away_and_back(docker: &Docker) -> anyhow::Result<()> {
         time: LOAD_LIMIT,
     };
     let load = Load::start(Request::get(PROXY, HOST, PATH), pace, bound)?;
-    tokio::time::sleep(STEADY).await;
+    seconds(&load, STEADY).await?;
     let failure = Instant::now();
     on_a_thread(|| docker.compose(&["stop", "active"]))?;
     loop_served_by("passive").await?;
-    tokio::time::sleep(AWAY).await;
+    seconds(&load, AWAY).await?;
     on_a_thread(|| docker.compose(&["start", "active"]))?;
     let back = Instant::now();
     until_settled(&load, "active", back).await?;
-    tokio::time::sleep(STEADY).await;
+    seconds(&load, STEADY).await?;
     loop_served_by("active").await?;
     let report = load.stop().await;
     let settled = report.settled("active", back);
@@ -91,6 +90,13 @@ async fn away_and_back(docker: &Docker) -> anyhow::Result<()> {
         "active again after {settled:?}"
     );
     Ok(())
+}
+
+/// Lets so many seconds' worth of requests go by.
+async fn seconds(load: &Load, seconds: u32) -> anyhow::Result<()> {
+    let requests = usize::try_from(seconds * RATE)?;
+    let expected = Duration::from_secs(seconds.into());
+    Ok(load.more(requests, expected).await?)
 }
 
 /// Runs what waits for another process where nothing else waits for it.

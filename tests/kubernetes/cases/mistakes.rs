@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::bench::{Bench, condition};
 use crate::install;
-use crate::kubectl::kubectl;
+use crate::kubectl::Outside;
 use crate::stage::Stage;
 
 /// Objects that no definition lets through, and the words that a user has to read.
@@ -332,15 +332,11 @@ pub(crate) async fn what_no_definition_can_say_stands_in_a_status(
     bench: &Bench,
 ) -> anyhow::Result<()> {
     let stage = Stage::set(bench).await?;
-    let done = named(bench).await;
-    kubectl(&[
-        "delete",
-        "gatewayclass",
-        "test-mistaken",
-        "--ignore-not-found",
-    ])
-    .await?;
-    done?;
+    let _class = Outside {
+        kind: "gatewayclass",
+        name: "test-mistaken".into(),
+    };
+    named(bench).await?;
     let (address, host) = (stage.address, locum_demo::manifests::HOST);
     bench
         .until_served_by("active", address, host, locum_demo::manifests::PATH)

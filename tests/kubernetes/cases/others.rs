@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::witness;
 use crate::bench::{Bench, condition, is_true};
-use crate::kubectl::kubectl;
+use crate::kubectl::{Outside, kubectl};
 use crate::stage::Stage;
 
 /// Another controller, and the class that it serves.
@@ -53,29 +53,13 @@ spec:
   healthCheck: {passive: {baseEjectionTime: 10s}}
 ";
 
-/// The class stands outside the namespace that the bench takes away.
-struct Class;
-
-impl Drop for Class {
-    fn drop(&mut self) {
-        let mut delete = std::process::Command::new("kubectl");
-        // What it says when there is none is no matter.
-        let _ = delete
-            .args([
-                "delete",
-                "gatewayclass",
-                CLASS,
-                "--ignore-not-found",
-                "--wait=false",
-            ])
-            .status();
-    }
-}
-
 pub(crate) async fn what_other_controllers_say_is_never_touched(
     bench: &Bench,
 ) -> anyhow::Result<()> {
-    let _class = Class;
+    let _class = Outside {
+        kind: "gatewayclass",
+        name: CLASS.into(),
+    };
     let stage = Stage::set(bench).await?;
     bench.apply(THEIRS).await?;
     let paths = [

@@ -22,9 +22,10 @@ const RIGHT_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) async fn active_dies_while_the_api_server_is_away(bench: &Bench) -> anyhow::Result<()> {
     let stage = Stage::set(bench).await?;
     let server = bench.cluster().own()?.component("kube-apiserver")?;
-    let active = bench.pods("app=active").await?;
-    let active = active.first().context("no Pod of active")?;
-    let active = active["metadata"]["uid"].as_str().context("no uid")?;
+    let pods = bench.pods("app=active").await?;
+    let pod = pods.first().context("no Pod of active")?;
+    let active = pod["metadata"]["uid"].as_str().context("no uid")?;
+    let address = pod["status"]["podIP"].as_str().context("no address")?;
 
     let load = stage.load()?;
     bench.seconds(&load, 2).await?;
@@ -50,6 +51,10 @@ pub(crate) async fn active_dies_while_the_api_server_is_away(bench: &Bench) -> a
     let right = bench.until_within(left, "the statuses are right", is_right);
     right.await?;
     let right = back.elapsed();
+    // How long kubelet and the controllers take to find back is theirs.
+    let known = async || has_moved(bench, address).await;
+    bench.until("active has another address", known).await?;
+    let known = Instant::now();
     bench
         .until_served_by("active", stage.address, HOST, PATH)
         .await?;
@@ -58,14 +63,29 @@ pub(crate) async fn active_dies_while_the_api_server_is_away(bench: &Bench) -> a
     let report = by_deployment(load.stop().await);
     say(&format!(
         "  API server away for {was_away:.0?}: {} requests, {} lost, {} by passive, worst {:.1?}, \
-         first by passive {:.1?} after active's death; statuses right {right:.1?} after the return",
+         first by passive {:.1?} after active's death; statuses right {right:.1?} after the return, \
+         active again {:.1?} after its new address was known",
         report.requests(),
         report.lost(),
         report.served_by("passive"),
         report.worst(),
         report.first_answer("passive", died).unwrap_or_default(),
+        report.first_answer("active", known).unwrap_or_default(),
     ));
     none_lost(&report)
+}
+
+/// Whether the Service of `active` has an endpoint that is ready, at another address.
+async fn has_moved(bench: &Bench, from: &str) -> anyhow::Result<bool> {
+    let slices = "endpointslices?labelSelector=kubernetes.io/service-name%3Dactive";
+    let path = bench.path("apis/discovery.k8s.io/v1", slices);
+    let slices = bench.read(&path).await?.context("no EndpointSlices")?;
+    let slices = slices["items"].as_array().into_iter().flatten();
+    let mut endpoints =
+        slices.flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
+    Ok(endpoints.any(|endpoint| {
+        endpoint["conditions"]["ready"] == true && endpoint["addresses"][0] != from
+    }))
 }
 
 /// Whether the statuses are of what there is now.

@@ -10,6 +10,7 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 
 use crate::bench::{Bench, condition};
+use crate::kubectl::Outside;
 use crate::{install, say};
 
 /// The Lease, and a second for a machine that has other things to do.
@@ -52,16 +53,7 @@ struct Stage<'a> {
     bench: &'a Bench,
     folder: tempfile::TempDir,
     address: IpAddr,
-}
-
-impl Drop for Stage<'_> {
-    fn drop(&mut self) {
-        // The class stands outside the namespace that the bench takes away.
-        let mut delete = Command::new("kubectl");
-        let _ = delete
-            .args(["delete", "gatewayclass", CLASS, "--wait=false"])
-            .status();
-    }
+    _class: Outside,
 }
 
 impl<'a> Stage<'a> {
@@ -71,6 +63,10 @@ impl<'a> Stage<'a> {
             bench,
             folder: tempfile::tempdir()?,
             address: own_address()?,
+            _class: Outside {
+                kind: "gatewayclass",
+                name: CLASS.into(),
+            },
         };
         let manifests = format!(
             "

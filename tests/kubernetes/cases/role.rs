@@ -1,16 +1,22 @@
 //! What Locum asks of the API server, held against the role that is shipped: nothing is forbidden to
 //! it, and nothing is granted that it does not use. The API server's audit log tells.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, ensure};
-use serde_json::Value;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use locum::trust::secrets::{SERVER, signer};
+use locum::trust::{CERTIFICATE, Domain, ServerNames};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use super::witness;
 use crate::bench::{Bench, condition};
 use crate::cluster::Own;
 use crate::granted::granted;
-use crate::kubectl::{kubectl, kubectl_with};
+use crate::kubectl::{Outside, kubectl, kubectl_with};
 use crate::stage::Stage;
 use crate::{install, say};
 
@@ -52,9 +58,14 @@ spec:
 ---
 ";
 
-/// A Gateway that refers to a Secret, with what guards it and its Service, and a Backend that refers
-/// to a ConfigMap.
+/// A class, a Gateway that refers to a Secret, with what guards it and its Service, and a Backend
+/// that refers to a ConfigMap.
 const GUARDED: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: test-role}
+spec: {controllerName: gateway.envoyproxy.io/gatewayclass-controller}
+---
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {name: guarded}
@@ -90,32 +101,19 @@ spec:
 ---
 ";
 
-/// The definitions stand outside the namespace that the bench takes away.
-struct Definitions;
-
-impl Drop for Definitions {
-    fn drop(&mut self) {
-        for kind in GUARDS {
-            let name = format!("{}.gateway.envoyproxy.io", plural(kind));
-            let mut delete = std::process::Command::new("kubectl");
-            // What it says when there is none is no matter.
-            let _ = delete
-                .args(["delete", "crd", &name, "--ignore-not-found"])
-                .status();
-        }
-    }
-}
-
 /// Uses everything that the role grants, then compares.
 pub(crate) async fn what_locum_asks_for_is_what_its_role_grants(
     bench: &Bench,
 ) -> anyhow::Result<()> {
     let own = bench.cluster().own()?;
     let stage = Stage::set(bench).await?;
-    let _definitions = Definitions;
+    let _definitions = GUARDS.map(|kind| Outside {
+        kind: "crd",
+        name: definition(kind),
+    });
     kubectl_with(&["apply", "-f", "-"], &of_guards(GUARD_DEFINITION)).await?;
     for kind in GUARDS {
-        let name = format!("crd/{}.gateway.envoyproxy.io", plural(kind));
+        let name = format!("crd/{}", definition(kind));
         kubectl(&[
             "wait",
             "--for=condition=Established",
@@ -124,9 +122,14 @@ pub(crate) async fn what_locum_asks_for_is_what_its_role_grants(
         ])
         .await?;
     }
+    let _class = Outside {
+        kind: "gatewayclass",
+        name: "test-role".into(),
+    };
     bench.apply(&of_guards(GUARD)).await?;
     bench.apply(GUARDED).await?;
     every_guard_is_answered(bench).await?;
+    its_certificate_is_renewed(&bench.at(install::NAMESPACE)).await?;
     lists_without_streams(bench, own).await?;
     drop(stage);
     compare(own)
@@ -139,6 +142,11 @@ fn of_guards(manifest: &str) -> String {
         manifest.replace("SINGULAR", &kind.to_lowercase())
     };
     GUARDS.map(of_guard).concat()
+}
+
+/// The name of a kind's definition.
+fn definition(kind: &str) -> String {
+    format!("{}.gateway.envoyproxy.io", plural(kind))
 }
 
 fn plural(kind: &str) -> String {
@@ -157,6 +165,27 @@ async fn every_guard_is_answered(bench: &Bench) -> anyhow::Result<()> {
         bench.until(kind, answered).await?;
     }
     Ok(())
+}
+
+/// Locum finds a certificate of its own that is due, and makes another.
+async fn its_certificate_is_renewed(system: &Bench) -> anyhow::Result<()> {
+    let now = OffsetDateTime::now_utc();
+    let long_ago = now - time::Duration::days(365);
+    let authority = signer(system.client(), system.namespace(), now).await?;
+    let names = ServerNames::in_cluster(&Domain::default(), "cluster.local");
+    let old = authority.server(&names, long_ago)?;
+    let old: BTreeMap<_, _> = old.files().into_iter().collect();
+    let secrets: Api<Secret> = Api::namespaced(system.client(), system.namespace());
+    let patch = Patch::Merge(json!({ "stringData": old }));
+    secrets
+        .patch(SERVER, &PatchParams::default(), &patch)
+        .await?;
+    let renewed = async || {
+        let data = secrets.get(SERVER).await?.data.context("no data")?;
+        let certificate = data.get(CERTIFICATE).context("no certificate")?;
+        Ok(certificate.0 != old[CERTIFICATE].as_bytes())
+    };
+    system.until("the certificate is renewed", renewed).await
 }
 
 /// A new replica reads everything from an API server that cannot list in a stream.
