@@ -21,13 +21,14 @@ const MAX_PARENTS: usize = 32;
 const MAX_ANCESTORS: usize = 16;
 
 /// The types of conditions that Locum writes, on whatever it writes them.
-const TYPES: [&str; 6] = [
+const TYPES: [&str; 7] = [
     kind::ACCEPTED,
     kind::PROGRAMMED,
     kind::RESOLVED_REFS,
     kind::CONFLICTED,
     kind::PARTIALLY_INVALID,
     kind::BACKENDS_AVAILABLE,
+    kind::AGGREGATED,
 ];
 
 /// An object's status as the API server holds it.

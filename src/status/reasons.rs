@@ -13,6 +13,8 @@ pub mod kind {
     pub const PARTIALLY_INVALID: &str = "PartiallyInvalid";
     /// Whether any backend of a route has endpoints (Envoy Gateway's condition).
     pub const BACKENDS_AVAILABLE: &str = "BackendsAvailable";
+    /// A policy has more ancestors than a status has room for (Envoy Gateway's condition).
+    pub const AGGREGATED: &str = "Aggregated";
 }
 
 // Of more than one kind.
@@ -72,6 +74,7 @@ pub const ENDPOINTS_NOT_FOUND: &str = "EndpointsNotFound";
 // Policies.
 pub const CONFLICTED: &str = "Conflicted";
 pub const TARGET_NOT_FOUND: &str = "TargetNotFound";
+pub const AGGREGATED: &str = "Aggregated";
 /// A policy that guards its targets is not supported yet: they are closed.
 pub const GUARD_NOT_SUPPORTED: &str = "GuardNotSupported";
 

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::resource::{HttpRoute, Key, Kind, ObjectName};
+use crate::status::reasons::{self, kind};
 use crate::status::{AncestorStatus, Condition, ParentRef, Status, StatusBody, Statuses};
 use crate::translate::read::Reader;
 
@@ -77,7 +78,7 @@ pub(super) fn add_statuses(
             .collect();
         ancestors
             .sort_by_key(|ancestor| ancestor.conditions.iter().all(|condition| condition.holds));
-        ancestors.truncate(MAX_ANCESTORS);
+        cut(&mut ancestors);
         if !ancestors.is_empty() {
             let status = Status {
                 observed_generation: generation,
@@ -86,6 +87,22 @@ pub(super) fn add_statuses(
             statuses.insert(policy.clone(), status);
         }
     }
+}
+
+/// Cuts the ancestors to those that a status has room for; its last one says how many are missing.
+fn cut(ancestors: &mut Vec<AncestorStatus>) {
+    let all = ancestors.len();
+    if all <= MAX_ANCESTORS {
+        return;
+    }
+    ancestors.truncate(MAX_ANCESTORS);
+    let message = format!(
+        "{MAX_ANCESTORS} of {all} ancestors are shown: a status has no room for more. Those with \
+         something wrong come first."
+    );
+    let last = &mut ancestors[MAX_ANCESTORS - 1];
+    let condition = Condition::yes(kind::AGGREGATED, reasons::AGGREGATED, message);
+    last.conditions.push(condition);
 }
 
 /// The Gateways of the routes that refer to a backend, as the API defines the ancestors of a policy

@@ -6,7 +6,8 @@ use super::super::Resolution;
 use super::super::fixture::{GATEWAY, ip, objects, policy, resolved, route, rule, served};
 use super::super::{fixture, resolve};
 use crate::model::{Action, Balancer};
-use crate::resource::{Kind, Object};
+use crate::resource::{Key, Kind, Object};
+use crate::status::StatusBody;
 use crate::status::reasons::{self, kind};
 use crate::store::Change;
 use crate::translate::read::Reader;
@@ -293,9 +294,7 @@ mod guards {
     use std::sync::Arc;
 
     use super::*;
-    use crate::resource::Key;
     use crate::resource::guard::{Guard, GuardKind, GuardTarget};
-    use crate::status::StatusBody;
 
     fn guard(policy: GuardKind, target: Key, section: Option<&str>) -> Object {
         let metadata = k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
@@ -398,6 +397,35 @@ mod guards {
         let accepted = &ancestors[0].conditions[0];
         assert!(!accepted.holds && accepted.message.contains("served without it"));
     }
+}
+
+#[test]
+fn of_more_ancestors_than_a_status_holds_the_last_one_shown_says_how_many_there_are() {
+    let shown = |count: usize| {
+        let list = |item: &dyn Fn(usize) -> String| {
+            let items: Vec<String> = (0..count).map(item).collect();
+            items.join(", ")
+        };
+        let listeners = list(&|i| format!("{{ name: l{i}, protocol: HTTP, port: {} }}", 8000 + i));
+        let parents = list(&|i| format!("{{ name: eg, sectionName: l{i} }}"));
+        let gateway = GATEWAY.replace("{ name: http, protocol: HTTP, port: 80 }", &listeners);
+        let route = route("web", &rule(&["active"])).replace("{ name: eg }", &parents);
+        let policy = policy("watch", ROUTE, &timeout(1));
+        let backend = ip("active", "10.0.0.1", false);
+        let resolution = resolved(&format!("{gateway}{backend}{route}{policy}"));
+        let key = Key::new(Kind::BackendTrafficPolicy, "default", "watch");
+        let StatusBody::Policy(ancestors) = &resolution.statuses[&key].body else {
+            panic!("a policy's status");
+        };
+        let last = ancestors.last().expect("an ancestor").conditions.clone();
+        (ancestors.len(), last)
+    };
+    let (count, last) = shown(16);
+    assert_eq!((count, last.len()), (16, 1));
+    let (count, last) = shown(18);
+    assert_eq!((count, last.len()), (16, 2));
+    assert_eq!(last[1].kind, kind::AGGREGATED);
+    assert!(last[1].holds && last[1].message.starts_with("16 of 18 ancestors"));
 }
 
 #[test]
