@@ -74,8 +74,9 @@ async fn away_and_back(docker: &Docker) -> anyhow::Result<()> {
     loop_served_by("active").await?;
     let report = load.stop().await;
     let settled = report.settled("active", back);
+    let again = settled.map_or("not".into(), |after| format!("after {after:.1?}"));
     say(&format!(
-        "the page in compose: {}; active again after {settled:?}",
+        "the page in compose: {}; active again {again}",
         in_words(&report)
     ));
     ensure!(report.lost() == 0, "{}", in_words(&report));
@@ -148,11 +149,19 @@ async fn until_settled(load: &Load, pod: &str, since: Instant) -> anyhow::Result
 }
 
 fn in_words(report: &Report) -> String {
-    format!(
-        "{} requests, {} lost {:?}, by {:?}",
+    let by_pod = report.by_pod();
+    let by_pod: Vec<String> = by_pod
+        .iter()
+        .map(|(pod, count)| format!("{count} by {pod}"))
+        .collect();
+    let mut words = format!(
+        "{} requests, {} lost, {}",
         report.requests(),
         report.lost(),
-        report.losses(),
-        report.by_pod()
-    )
+        by_pod.join(", ")
+    );
+    if report.lost() > 0 {
+        words += &format!(": {:?}", report.losses());
+    }
+    words
 }
