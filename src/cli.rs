@@ -11,6 +11,7 @@ mod check;
 mod completions;
 mod control_plane;
 mod crds;
+mod debug;
 mod kubernetes;
 mod log_changes;
 mod logging;
@@ -69,6 +70,7 @@ enum Command {
     Bootstrap(bootstrap::Options),
     Certs(certs::Options),
     Crds(crds::Options),
+    Debug(debug::Options),
     Shutdown(shutdown::Options),
     Completions(completions::Options),
 }
@@ -107,6 +109,7 @@ impl Cli {
             Command::Bootstrap(options) => options.run(),
             Command::Certs(options) => runtime()?.block_on(options.run()),
             Command::Crds(options) => options.run(),
+            Command::Debug(options) => runtime()?.block_on(options.run()),
             Command::Shutdown(options) => runtime()?.block_on(options.run()),
             Command::Completions(options) => options.run(&mut Cli::command()),
         }
@@ -128,15 +131,18 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// A command and all below it.
+    fn with_all_below(command: &clap::Command) -> Vec<&clap::Command> {
+        let below = command.get_subcommands().flat_map(with_all_below);
+        std::iter::once(command).chain(below).collect()
+    }
+
     /// The words of each `locum ...` that the help texts give as an example.
     fn examples() -> Vec<Vec<String>> {
         let command = Cli::command();
-        let helps = command
-            .get_subcommands()
-            .filter_map(|each| each.get_after_help());
-        let texts = helps
-            .chain(command.get_after_help())
-            .map(ToString::to_string);
+        let commands = with_all_below(&command).into_iter();
+        let helps = commands.filter_map(clap::Command::get_after_help);
+        let texts = helps.map(ToString::to_string);
         let lines: Vec<String> = texts.flat_map(|text| lines(&text)).collect();
         let commands = lines.iter().filter_map(|line| {
             let line = line
@@ -173,7 +179,7 @@ mod tests {
     #[test]
     fn every_option_is_an_environment_variable_too() {
         let command = Cli::command();
-        for each in command.get_subcommands().chain([&command]) {
+        for each in with_all_below(&command) {
             let options = each
                 .get_arguments()
                 .filter(|argument| !argument.is_positional());

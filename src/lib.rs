@@ -12,11 +12,12 @@
 //! how it is told). Around them: `pipeline`, the one loop that moves it along; `serving`, who
 //! serves as load reports say; `bootstrap` and `proxy`, the Envoys that Locum starts; `trust`,
 //! mutual TLS between them and Locum; `kubernetes`, the connection to an API server; `api`, Locum's own
-//! gRPC; `admin` and `cli`, for the people who run it.
+//! gRPC; `admin` and `cli`, for the people who run it, and `admin_client`, which asks such interfaces.
 //!
 //! ARCHITECTURE.md says what each module never does, and where a change goes.
 
 pub mod admin;
+pub mod admin_client;
 pub mod api;
 pub mod bootstrap;
 mod causes;

@@ -6,7 +6,7 @@
 //! this module's business: it asks for that itself, over xDS, like any other Envoy. A request never
 //! depends on anything here: Envoys outlive a Locum that dies, and the next one adopts them.
 
-mod admin_client;
+mod admin;
 mod binary;
 mod drain;
 mod fleet;
@@ -23,7 +23,7 @@ use serde::Serialize;
 
 use crate::resource::ObjectName;
 
-pub use admin_client::{Activity, AdminError};
+pub use admin::Activity;
 pub use binary::{Binary, BinaryError};
 pub use fleet::{Fleet, Plan};
 pub use shutdown::{Bounds, ShutdownError, Step, shutdown};

@@ -5,6 +5,7 @@
 
 pub mod canonical;
 pub mod clients;
+pub mod config_dump;
 pub mod delta;
 pub mod descriptors;
 pub mod json;

@@ -39,6 +39,7 @@ const PURE: &[&str] = &[
     "trust/secrets/plan",
     "writer/entry",
     "xds/canonical",
+    "xds/config_dump",
     "xds/delta",
     "xds/json",
     "xds/kind",

@@ -243,8 +243,7 @@ fn asked<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, (StatusCode, S
 }
 
 fn kind(word: &str) -> Result<Kind, (StatusCode, String)> {
-    let named = Kind::ALL.into_iter().find(|kind| kind.name() == word);
-    named
+    Kind::of_name(word)
         .or_else(|| Kind::of_type_url(word))
         .ok_or_else(|| unknown("type", word, &Kind::ALL.map(|kind| kind.name().to_owned())))
 }

@@ -10,8 +10,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::Order;
-use super::admin_client::{Activity, AdminClient, AdminError};
+use super::admin::{Activity, EnvoyAdmin};
 use super::process::Process;
+use crate::admin_client::AdminError;
 
 /// How often an Envoy that drains is asked what is under way.
 const POLL: Duration = Duration::from_millis(50);
@@ -26,7 +27,7 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Drains the process, at most `bound`, and ends it. [`Order::End`] cuts the drain short.
 pub(super) async fn drain_and_end(
     mut process: Process,
-    admin: &AdminClient,
+    admin: &EnvoyAdmin,
     bound: Duration,
     orders: &mut watch::Receiver<Order>,
 ) {
@@ -52,7 +53,7 @@ pub(super) async fn drain_and_end(
 }
 
 /// Waits until nothing is under way, at most `bound`.
-async fn drained(admin: &AdminClient, bound: Duration) {
+async fn drained(admin: &EnvoyAdmin, bound: Duration) {
     let deadline = Instant::now() + bound;
     let told = async {
         insist(deadline, || admin.close_connections_with_answers()).await?;
@@ -101,7 +102,7 @@ where
 /// Asks what is under way until it is little enough, at the longest until `deadline`, and returns
 /// what it was at last.
 pub(super) async fn remains(
-    admin: &AdminClient,
+    admin: &EnvoyAdmin,
     deadline: Instant,
     mut enough: impl FnMut(Activity) -> bool,
 ) -> Result<Activity, AdminError> {
@@ -138,7 +139,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_envoy_that_is_busy_is_asked_again() {
-        let (answer, count) = asked(|| AdminError::Silent).await;
+        let (answer, count) = asked(|| AdminError::Silent(Duration::ZERO)).await;
         assert_eq!((answer.ok(), count), (Some(3), 3));
     }
 

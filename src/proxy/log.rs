@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 
-use super::admin_client::AdminClient;
+use super::admin::EnvoyAdmin;
 use super::state_dir::Place;
 use crate::resource::ObjectName;
 
@@ -96,7 +96,7 @@ impl LogTail {
     }
 
     /// Puts the file aside if it has grown too large.
-    pub(super) async fn rotate(&mut self, admin: &AdminClient) {
+    pub(super) async fn rotate(&mut self, admin: &EnvoyAdmin) {
         if self.offset < ROTATE_AT {
             return;
         }

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::admin_client::{Activity, AdminClient, AdminError};
+use super::admin::{Activity, EnvoyAdmin};
 use super::drain::{insist, remains};
+use crate::admin_client::AdminError;
 use crate::bootstrap::AdminAddress;
 
 /// How long what came last may take when nothing is left of the bound.
@@ -54,7 +55,7 @@ pub async fn shutdown(
 ) -> Result<Activity, ShutdownError> {
     let start = Instant::now();
     let deadline = start + bounds.max;
-    let admin = AdminClient::new(admin.clone());
+    let admin = EnvoyAdmin::new(admin.clone());
     insist(deadline, || admin.close_connections_with_answers()).await?;
     tell(Step::Unready(insist(deadline, || admin.activity()).await?));
     sleep_until(deadline.min(start + bounds.min)).await;

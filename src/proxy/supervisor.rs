@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::admin_client::{AdminClient, Readiness};
+use super::admin::{EnvoyAdmin, Readiness};
 use super::binary::Binary;
 use super::drain;
 use super::log::{self, LogTail};
@@ -83,7 +83,7 @@ enum Watched {
 #[derive(Debug)]
 pub(super) struct Supervisor {
     launch: Launch,
-    admin: AdminClient,
+    admin: EnvoyAdmin,
     tail: LogTail,
     orders: watch::Receiver<Order>,
     /// Where the Gateway's listeners bind now.
@@ -101,7 +101,7 @@ impl Supervisor {
         proxies: Arc<watch::Sender<Proxies>>,
     ) -> Self {
         Self {
-            admin: AdminClient::new(AdminAddress::Unix(launch.place.admin_socket.clone())),
+            admin: EnvoyAdmin::new(AdminAddress::Unix(launch.place.admin_socket.clone())),
             tail: LogTail::new(&launch.gateway, &launch.place),
             launch,
             orders,
@@ -296,7 +296,7 @@ impl Launch {
 
 /// Ends the Envoy of a Gateway that is there no more and removes its folder.
 pub(super) async fn clear(place: Place, bound: Duration, mut orders: watch::Receiver<Order>) {
-    let admin = AdminClient::new(AdminAddress::Unix(place.admin_socket.clone()));
+    let admin = EnvoyAdmin::new(AdminAddress::Unix(place.admin_socket.clone()));
     if let Some(process) = Record::read(&place).as_ref().and_then(left_behind) {
         drain::drain_and_end(process, &admin, bound, &mut orders).await;
     }
@@ -330,7 +330,7 @@ fn left_behind(record: &Record) -> Option<Process> {
 
 /// Ends an Envoy that was started just before its Locum was killed, so that no record names it:
 /// only it can answer at the admin socket.
-async fn quit_unrecorded(admin: &AdminClient) {
+async fn quit_unrecorded(admin: &EnvoyAdmin) {
     if admin.readiness().await.is_err() {
         return;
     }

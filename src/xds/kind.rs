@@ -39,6 +39,11 @@ impl Kind {
         Kind::ALL.into_iter().find(|kind| kind.type_url() == url)
     }
 
+    /// The kind with this [name](Kind::name).
+    pub fn of_name(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The word that commands and metrics use: `cluster`, `endpoint`, ...
     pub fn name(self) -> &'static str {
         match self {

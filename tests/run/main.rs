@@ -7,6 +7,7 @@
 
 mod certs;
 mod check;
+mod debug;
 mod faults;
 mod gateways;
 mod harness;

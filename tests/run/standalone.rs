@@ -24,6 +24,7 @@ impl Drop for Process {
 /// `locum serve` at a port of its own.
 pub(crate) struct Serve {
     pub(crate) xds: SocketAddr,
+    pub(crate) admin: SocketAddr,
     _process: Process,
 }
 
@@ -42,6 +43,7 @@ impl Serve {
         });
         Self {
             xds,
+            admin,
             _process: process,
         }
     }

@@ -1,51 +1,20 @@
-//! An Envoy's admin interface, over TCP or its Unix socket. Each question has a bound.
+//! What Locum asks of an Envoy through its admin interface, and tells it.
 
 use std::time::Duration;
 
-use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use http::{Method, StatusCode};
 
+use crate::admin_client::{AdminError, Limits, ask};
 use crate::bootstrap::{AdminAddress, READY};
 
-/// How long one answer may take; Envoy's main thread may be busy with a large configuration.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
-/// The longest answer that is read, in bytes.
-const ANSWER_LIMIT: usize = 1 << 20;
+/// What one answer may take. Envoy's main thread may be busy with a large configuration.
+const LIMITS: Limits = Limits {
+    time: Duration::from_secs(1),
+    size: 1 << 20,
+};
 
 /// The prefix of the admin interface's own statistics.
 const ADMIN: &str = "admin";
-
-/// Why an Envoy gave no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum AdminError {
-    #[error("its admin interface cannot be reached: {0}")]
-    Socket(#[from] std::io::Error),
-    #[error("its admin interface: {0}")]
-    Protocol(#[from] hyper::Error),
-    #[error("its admin interface sent no answer that could be read: {0}")]
-    Body(Box<dyn std::error::Error + Send + Sync>),
-    #[error("its admin interface did not answer within {} s", ANSWER_TIMEOUT.as_secs())]
-    Silent,
-    #[error("its admin interface answered {status} to {path}")]
-    Refused { path: String, status: StatusCode },
-}
-
-impl AdminError {
-    /// Whether nobody is there any more who could answer.
-    pub(super) fn is_gone(&self) -> bool {
-        use std::io::ErrorKind::{ConnectionRefused, NotFound};
-        let AdminError::Socket(error) = self else {
-            return false;
-        };
-        matches!(error.kind(), ConnectionRefused | NotFound)
-    }
-}
 
 /// What an Envoy says of itself (`/ready`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,11 +36,11 @@ pub struct Activity {
 
 /// Asks one Envoy.
 #[derive(Clone, Debug)]
-pub(super) struct AdminClient {
+pub(super) struct EnvoyAdmin {
     address: AdminAddress,
 }
 
-impl AdminClient {
+impl EnvoyAdmin {
     /// A client for the Envoy whose admin interface is there.
     pub(super) fn new(address: AdminAddress) -> Self {
         Self { address }
@@ -116,69 +85,19 @@ impl AdminClient {
     }
 
     async fn order(&self, path: &str) -> Result<(), AdminError> {
-        let (status, _) = self.ask(Method::POST, path).await?;
+        let (status, answer) = self.ask(Method::POST, path).await?;
         if status.is_success() {
             return Ok(());
         }
         Err(AdminError::Refused {
             path: path.to_owned(),
             status,
+            answer,
         })
     }
 
     async fn ask(&self, method: Method, path: &str) -> Result<(StatusCode, String), AdminError> {
-        timeout(ANSWER_TIMEOUT, self.exchange(method, path))
-            .await
-            .map_err(|_| AdminError::Silent)?
-    }
-
-    async fn exchange(
-        &self,
-        method: Method,
-        path: &str,
-    ) -> Result<(StatusCode, String), AdminError> {
-        match &self.address {
-            AdminAddress::Ip(address) => {
-                exchange_over(TcpStream::connect(address).await?, method, path).await
-            }
-            AdminAddress::Unix(socket) => {
-                exchange_over(UnixStream::connect(socket).await?, method, path).await
-            }
-        }
-    }
-}
-
-async fn exchange_over(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    method: Method,
-    path: &str,
-) -> Result<(StatusCode, String), AdminError> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(http::header::HOST, "envoy")
-        .header(http::header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .expect("the paths of this file are URIs");
-    let exchange = async {
-        let answer = sender.send_request(request).await?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), ANSWER_LIMIT)
-            .collect()
-            .await;
-        let bytes = body.map_err(AdminError::Body)?.to_bytes();
-        Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
-    };
-    tokio::pin!(exchange);
-    let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        answer = &mut exchange => answer,
-        closed = &mut connection => {
-            // The end of the connection may be seen before the answer that it carried.
-            closed?;
-            exchange.await
-        }
+        ask(&self.address, method, path, LIMITS).await
     }
 }
 
