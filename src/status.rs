@@ -88,8 +88,9 @@ pub struct GatewayStatus {
     pub listeners: Vec<ListenerStatus>,
     /// IP addresses or host names.
     pub addresses: Vec<String>,
-    /// The controller that the Gateway is served as. Not written: its class says so.
-    pub controller_name: String,
+    /// The controller that the Gateway is served as, nothing where it is nobody's: its class does not
+    /// exist. Not written: its class says so.
+    pub controller_name: Option<String>,
 }
 
 /// The status of one listener of a Gateway.
@@ -114,6 +115,13 @@ pub struct ParentRef {
     pub name: String,
     pub section_name: Option<String>,
     pub port: Option<i32>,
+}
+
+impl Status {
+    /// Whether this is about a Gateway that is nobody's.
+    pub fn is_of_nobody(&self) -> bool {
+        matches!(&self.body, StatusBody::Gateway(gateway) if gateway.controller_name.is_none())
+    }
 }
 
 /// What one parent of a route makes of it.

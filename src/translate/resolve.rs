@@ -100,7 +100,7 @@ fn served<'a>(
 ) -> routes::Served<'a> {
     let certificates = certificates::Certificates { reader, grants };
     let classes = classes::classes(reader, options, statuses, problems);
-    classes::note_missing(reader, problems);
+    classes::note_missing(reader, statuses, problems);
     let plans: Vec<gateways::GatewayPlan<'a>> = reader
         .all::<Gateway>()
         .filter_map(|gateway| {

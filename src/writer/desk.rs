@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::api::{Failure, Write, Written};
+use super::api::{FIELD_MANAGER, Failure, Write, Written};
 use super::entry::{Entry, State};
 use super::metrics::Metrics;
 use crate::resource::{Key, Kind};
@@ -110,6 +110,13 @@ impl Desk {
                 invalid,
             };
             let (wanted, is_settling) = match overlay.wanted(key, object) {
+                // It may be another controller's, unless Locum was the last to write it.
+                Wanted::Status(wanted) | Wanted::Settling(wanted)
+                    if wanted.is_of_nobody()
+                        && seen.written_by.as_deref() != Some(FIELD_MANAGER) =>
+                {
+                    (None, false)
+                }
                 Wanted::Status(wanted) => (Some(wanted), false),
                 Wanted::Settling(wanted) => (Some(wanted), true),
                 // An object may be seen moments before it is translated.

@@ -214,7 +214,7 @@ fn a_gateway_keeps_what_others_say_of_it_and_its_listeners() {
             conditions: vec![accepted()],
             listeners: vec![listener("http", routes)],
             addresses: addresses.iter().map(ToString::to_string).collect(),
-            controller_name: OWN.into(),
+            controller_name: Some(OWN.into()),
         })
     };
     let foreign = json!({"type": "example.com/Dns", "status": "True"});

@@ -65,7 +65,7 @@ impl Overlay<'_> {
             object: name,
         })?;
         match &status.body {
-            StatusBody::Gateway(gateway) => Some(gateway.controller_name.clone()),
+            StatusBody::Gateway(gateway) => gateway.controller_name.clone(),
             _ => None,
         }
     }
@@ -188,7 +188,7 @@ fn gateway(accepted: &Condition, last: Option<&StatusBody>) -> StatusBody {
             conditions: Vec::new(),
             listeners: Vec::new(),
             addresses: Vec::new(),
-            controller_name: String::new(),
+            controller_name: None,
         },
     };
     let listeners = last.listeners.into_iter();

@@ -64,7 +64,7 @@ fn statuses() -> Statuses {
         conditions: vec![accepted(), translated_programmed()],
         listeners: vec![listener("http", 80), listener("other", 81)],
         addresses: Vec::new(),
-        controller_name: OWN.into(),
+        controller_name: Some(OWN.into()),
     });
     let route = StatusBody::Route(vec![ParentStatus {
         parent: parent("eg"),

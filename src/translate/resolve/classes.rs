@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::problem::Problem;
 use crate::resource::{Gateway, GatewayClass, Key, Kind};
-use crate::status::{ClassStatus, Condition, Status, StatusBody, Statuses, reasons};
+use crate::status::{ClassStatus, Condition, GatewayStatus, Status, StatusBody, Statuses, reasons};
 use crate::translate::{Options, read::Reader};
 
 /// What is served of Gateway API, by the names its conformance tests go by. A feature stands here
@@ -96,20 +96,32 @@ pub(super) fn classes<'a>(
 }
 
 /// Notes Gateways whose class does not exist: nobody serves them, and nobody else says so.
-pub(super) fn note_missing(reader: &Reader<'_>, problems: &mut Vec<Problem>) {
+pub(super) fn note_missing(
+    reader: &Reader<'_>,
+    statuses: &mut Statuses,
+    problems: &mut Vec<Problem>,
+) {
+    use reasons::kind::{ACCEPTED, PROGRAMMED};
     for gateway in reader.all::<Gateway>() {
         let class = gateway.spec.gateway_class_name.as_str();
         if reader.get::<GatewayClass>("", class).is_some() {
             continue;
         }
-        let namespace = gateway.metadata.namespace.as_deref().unwrap_or_default();
-        let name = gateway.metadata.name.as_deref().unwrap_or_default();
-        problems.push(Problem::error(
-            &Key::new(Kind::Gateway, namespace, name),
-            "spec.gatewayClassName",
-            reasons::GATEWAY_CLASS_NOT_FOUND,
-            format!("GatewayClass {class} does not exist, so the Gateway is not served."),
-        ));
+        let key = Key::of(Kind::Gateway, &gateway.metadata);
+        let (field, reason) = ("spec.gatewayClassName", reasons::GATEWAY_CLASS_NOT_FOUND);
+        let message = format!("GatewayClass {class} does not exist, so the Gateway is not served.");
+        problems.push(Problem::error(&key, field, reason, message.clone()));
+        let refused = |kind| Condition::no(kind, reason, message.clone());
+        let status = Status {
+            observed_generation: gateway.metadata.generation,
+            body: StatusBody::Gateway(GatewayStatus {
+                conditions: vec![refused(ACCEPTED), refused(PROGRAMMED)],
+                listeners: Vec::new(),
+                addresses: Vec::new(),
+                controller_name: None,
+            }),
+        };
+        statuses.insert(key, status);
     }
 }
 

@@ -102,7 +102,7 @@ impl<'a> GatewayPlan<'a> {
                 conditions: self.conditions(serving, programmed),
                 listeners,
                 addresses,
-                controller_name: self.controller.into(),
+                controller_name: Some(self.controller.into()),
             }),
         }
     }

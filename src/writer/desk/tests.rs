@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::status::{Condition, ParentRef, ParentStatus, StatusBody, reasons};
-use bench::{Bench, route_key};
+use bench::{Bench, gateway_key, route_key};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -81,6 +81,28 @@ fn a_gateway_goes_before_its_routes() {
     bench.attach(1000);
     bench.advance(milliseconds(60));
     assert_eq!(bench.writes[0].1.key.kind, Kind::Gateway);
+}
+
+#[test]
+fn a_gateway_that_has_lost_its_class_says_so_where_locum_wrote_last() {
+    let mut bench = Bench::with_gateway();
+    bench.take_class_away();
+    bench.advance(10 * SECOND);
+    assert_eq!(bench.writes.len(), 1);
+    let status = bench.server.status(&gateway_key());
+    assert_eq!(
+        status["conditions"][0]["reason"],
+        reasons::GATEWAY_CLASS_NOT_FOUND
+    );
+    assert_eq!(status["listeners"], json!([]));
+
+    let mut bench = Bench::with_gateway();
+    let foreign = json!({"conditions": [{"type": "Accepted", "status": "True"}]});
+    let object = bench.server.write_unseen(&gateway_key(), foreign);
+    bench.seen.set(gateway_key(), object);
+    bench.take_class_away();
+    bench.advance(10 * SECOND);
+    assert_eq!(bench.writes.len(), 0);
 }
 
 #[test]

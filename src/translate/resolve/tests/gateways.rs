@@ -73,6 +73,13 @@ fn a_gateway_of_a_class_that_does_not_exist_is_reported() {
         )
     );
     assert!(resolution.model.gateways.is_empty());
+    let status = &resolution.statuses[&Key::new(Kind::Gateway, "default", "eg")];
+    assert!(status.is_of_nobody());
+    let (accepted, reason) = resolution.condition(Kind::Gateway, "eg", "Accepted");
+    assert_eq!(
+        (accepted, reason),
+        (false, reasons::GATEWAY_CLASS_NOT_FOUND)
+    );
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub(super) fn route_key(index: usize) -> Key {
     Key::new(Kind::HttpRoute, "default", &format!("route-{index}"))
 }
 
-fn gateway_key() -> Key {
+pub(super) fn gateway_key() -> Key {
     Key::new(Kind::Gateway, "default", "eg")
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Objects {
 }
 
 impl Objects {
-    fn put(&mut self, key: &Key, status: Value) -> SeenObject {
+    fn put(&mut self, key: &Key, status: Value, by: Option<&str>) -> SeenObject {
         self.version += 1;
         let object = SeenObject {
             api_version: key.api_version().into(),
@@ -35,7 +35,7 @@ impl Objects {
             resource_version: self.version.to_string(),
             generation: Some(1),
             status,
-            written_by: None,
+            written_by: by.map(str::to_owned),
             refused: None,
         };
         self.objects.insert(key.clone(), object.clone());
@@ -44,7 +44,7 @@ impl Objects {
 
     /// Someone else writes; the object as a watch will bring it.
     pub(super) fn write_unseen(&mut self, key: &Key, status: Value) -> SeenObject {
-        self.put(key, status)
+        self.put(key, status, None)
     }
 
     pub(super) fn status(&self, key: &Key) -> Value {
@@ -60,7 +60,7 @@ impl Objects {
         for (field, value) in write.status.as_object().expect("a patch of fields") {
             status.insert(field.clone(), value.clone());
         }
-        Ok(self.put(&write.key, status.into()))
+        Ok(self.put(&write.key, status.into(), Some(FIELD_MANAGER)))
     }
 }
 
@@ -135,7 +135,7 @@ impl Bench {
     }
 
     fn put(&mut self, key: &Key, status: Value) {
-        let object = self.server.put(key, status);
+        let object = self.server.put(key, status, None);
         self.seen.set(key.clone(), object);
     }
 
@@ -183,7 +183,24 @@ impl Bench {
             conditions: Vec::new(),
             listeners: vec![listener],
             addresses: Vec::new(),
-            controller_name: OWN.into(),
+            controller_name: Some(OWN.into()),
+        };
+        let status = Status {
+            observed_generation: Some(1),
+            body: StatusBody::Gateway(gateway),
+        };
+        self.statuses.insert(gateway_key(), status);
+        self.look();
+    }
+
+    /// The Gateway's class does not exist any more.
+    pub(super) fn take_class_away(&mut self) {
+        let reason = reasons::GATEWAY_CLASS_NOT_FOUND;
+        let gateway = GatewayStatus {
+            conditions: vec![Condition::no(reasons::kind::ACCEPTED, reason, "Gone.")],
+            listeners: Vec::new(),
+            addresses: Vec::new(),
+            controller_name: None,
         };
         let status = Status {
             observed_generation: Some(1),
@@ -300,7 +317,7 @@ impl Bench {
 fn the_server_in_memory_takes_a_patch_only_from_the_newest() {
     let mut server = Objects::default();
     let key = route_key(0);
-    let first = server.put(&key, json!({"a": 1}));
+    let first = server.put(&key, json!({"a": 1}), None);
     let write = |version: &str| Write {
         key: key.clone(),
         api_version: first.api_version.clone(),
