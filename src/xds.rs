@@ -1,6 +1,6 @@
 //! xDS: snapshots of Envoy resources, and the streams that bring them to proxies.
 //!
-//! Nothing here knows Kubernetes or Gateway API. `resource`, `snapshot` and `delta` are pure:
+//! Nothing here knows Kubernetes or Gateway API. `resource`, `snapshot` and `stream` are pure:
 //! messages in, messages out, no socket and no clock. `server` is the thin shell around them.
 
 pub mod canonical;
@@ -10,6 +10,7 @@ pub mod delta;
 pub mod descriptors;
 pub mod json;
 pub mod kind;
+pub mod message;
 pub mod metrics;
 pub mod order;
 pub mod proxy;
@@ -17,5 +18,6 @@ pub mod refusal;
 pub mod resource;
 pub mod server;
 pub mod snapshot;
+pub mod stream;
 pub mod subscription;
 pub(crate) mod wire;

@@ -43,10 +43,12 @@ const PURE: &[&str] = &[
     "xds/delta",
     "xds/json",
     "xds/kind",
+    "xds/message",
     "xds/order",
     "xds/refusal",
     "xds/resource",
     "xds/snapshot",
+    "xds/stream",
     "xds/subscription",
     "xds/wire",
 ];

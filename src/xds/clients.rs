@@ -12,10 +12,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::xds::delta::{Event, Output, Stream};
 use crate::xds::kind::Kind;
+use crate::xds::message::{Event, Output};
 use crate::xds::proxy::Proxy;
 use crate::xds::resource::Resource;
+use crate::xds::stream::Stream;
 use crate::xds::subscription::Subscription;
 
 /// How far a connected proxy is.

@@ -12,8 +12,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::xds::delta::{Event, Output};
 use crate::xds::kind::Kind;
+use crate::xds::message::{Event, Output};
 use crate::xds::order::Awaited;
 
 /// The upper bounds, in seconds, that acknowledgements are counted under.

@@ -2,7 +2,8 @@
 //!
 //! In: the [`Board`] that the pipeline publishes on, and proxies that connect. Out: responses to
 //! them, entries in [`Clients`], metrics and log lines. Load reports, those who watch them and other
-//! replicas are let in by the same door. It decides nothing about the protocol; that is [`crate::xds::delta`].
+//! replicas are let in by the same door. It decides nothing about the protocol; that is
+//! [`crate::xds::stream`].
 
 mod board;
 mod door;
@@ -32,8 +33,10 @@ use crate::replicas::{Observe, Own};
 use crate::serving::{LoadReports, Serving, Watch};
 use crate::trust::{Peer, Tls};
 use crate::xds::clients::Clients;
-use crate::xds::delta::MAX_RESPONSES;
+use crate::xds::delta;
+use crate::xds::message;
 use crate::xds::metrics::Metrics;
+use crate::xds::stream::MAX_RESPONSES;
 
 /// The largest message a proxy may send: one that reconnects names all it has, at about 50 bytes
 /// each.
@@ -203,7 +206,7 @@ impl AggregatedDiscoveryService for Ads {
         // Resources are copied into a message when the transport asks for it, not before: one that
         // nobody reads costs references only.
         let messages = ReceiverStream::new(receiver)
-            .map(|response: Result<crate::xds::delta::Response, Status>| Ok(response?.message()));
+            .map(|response: Result<message::Response, Status>| Ok(delta::message(&response?)));
         Ok(Response::new(Box::pin(messages)))
     }
 }

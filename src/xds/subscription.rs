@@ -2,7 +2,7 @@
 //!
 //! Pure bookkeeping, the same for every protocol variant: in go the proxy's wishes and answers, out
 //! comes the difference to a snapshot. It knows no wire message and no order between types;
-//! [`crate::xds::delta`] and [`crate::xds::order`] add those.
+//! [`crate::xds::stream`] and [`crate::xds::order`] add those.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;

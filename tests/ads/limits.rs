@@ -1,8 +1,8 @@
 //! A proxy that is slow, or wants too much, costs the others nothing.
 
 use locum::xds::clients::Detail;
-use locum::xds::delta::MAX_NAMES;
 use locum::xds::kind::Kind;
+use locum::xds::stream::MAX_NAMES;
 use tonic::Code;
 
 use crate::harness::{GATEWAY, Server, eventually};

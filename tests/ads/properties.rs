@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use envoy_types::pb::google::rpc;
-use locum::xds::delta::{Event, Output, Response, Stream};
 use locum::xds::kind::Kind;
+use locum::xds::message::{Event, Output, Response};
 use locum::xds::resource::Resource;
 use locum::xds::snapshot::Snapshot;
+use locum::xds::stream::Stream;
 use proptest::collection::vec;
 use proptest::prelude::*;
 

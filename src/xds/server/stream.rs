@@ -5,7 +5,6 @@ use std::future::{Future, pending};
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::Node;
-use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -13,7 +12,7 @@ use tonic::{Status, Streaming};
 
 use crate::trust::Peer;
 use crate::xds::clients::Connection;
-use crate::xds::delta::{Event, Output, Response};
+use crate::xds::message::{Event, Output, Request, Response};
 use crate::xds::proxy::Proxy;
 use crate::xds::server::{Published, Shared};
 
@@ -24,17 +23,17 @@ pub(super) const FIRST_MESSAGE_BOUND: Duration = Duration::from_secs(15);
 const LAST_WORD_BOUND: Duration = Duration::from_secs(1);
 
 /// A stream before its first message.
-pub(super) struct Session {
+pub(super) struct Session<R> {
     pub(super) shared: Shared,
     pub(super) peer: Peer,
-    pub(super) requests: Streaming<DeltaDiscoveryRequest>,
+    pub(super) requests: Streaming<R>,
     /// Holds every response that may be under way, and the status that ends the stream.
     pub(super) responses: mpsc::Sender<Result<Response, Status>>,
 }
 
 /// A stream whose proxy is known.
-struct Conversation {
-    session: Session,
+struct Conversation<R> {
+    session: Session<R>,
     proxy: Proxy,
     connection: Connection,
     board: watch::Receiver<Published>,
@@ -43,7 +42,7 @@ struct Conversation {
     start: Instant,
 }
 
-impl Session {
+impl<R: Request> Session<R> {
     /// Serves the stream until the proxy or the server ends it.
     pub(super) async fn run(mut self, stopped: impl Future<Output = ()>) {
         let _open = self.shared.metrics.stream();
@@ -60,12 +59,12 @@ impl Session {
     }
 
     /// The first message and who sent it.
-    async fn introduced(&mut self) -> Result<(Proxy, DeltaDiscoveryRequest), Status> {
+    async fn introduced(&mut self) -> Result<(Proxy, R), Status> {
         let first = timeout(FIRST_MESSAGE_BOUND, self.requests.message())
             .await
             .map_err(|_| Status::deadline_exceeded("no discovery request in time"))??
             .ok_or_else(|| Status::cancelled("the stream was closed before its first request"))?;
-        let proxy = self.proxy(first.node.as_ref()).inspect_err(|status| {
+        let proxy = self.proxy(first.node()).inspect_err(|status| {
             self.shared.metrics.rejected();
             tracing::warn!(peer = ?self.peer.address, "proxy refused: {}", status.message());
         })?;
@@ -82,7 +81,7 @@ impl Session {
     async fn converse(
         self,
         proxy: Proxy,
-        first: DeltaDiscoveryRequest,
+        first: R,
         stopped: impl Future<Output = ()>,
     ) -> Result<(), Status> {
         tracing::info!(node = proxy.id, gateway = proxy.gateway, "proxy connected");
@@ -106,7 +105,7 @@ impl Session {
     }
 }
 
-impl Conversation {
+impl<R: Request> Conversation<R> {
     async fn go_on(&mut self, stopped: impl Future<Output = ()>) -> Result<(), Status> {
         tokio::pin!(stopped);
         loop {
@@ -139,7 +138,7 @@ impl Conversation {
         }
     }
 
-    fn take_request(&mut self, request: &DeltaDiscoveryRequest) -> Result<(), Status> {
+    fn take_request(&mut self, request: &R) -> Result<(), Status> {
         self.session.shared.metrics.request();
         let now = self.start.elapsed();
         let output = self

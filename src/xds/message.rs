@@ -1,0 +1,75 @@
+//! What goes into a stream's machine and comes out of it, the same for every variant of the
+//! protocol.
+//!
+//! [`delta`](crate::xds::delta) has the messages that go over the wire.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::core::v3::Node;
+
+use crate::xds::kind::Kind;
+use crate::xds::order::Expired;
+use crate::xds::resource::Resource;
+use crate::xds::subscription::Subscription;
+
+/// A discovery request.
+pub trait Request {
+    /// Who asks, if it says so.
+    fn node(&self) -> Option<&Node>;
+    /// The type that it is about.
+    fn type_url(&self) -> &str;
+    /// The nonce of the response that it answers, or empty.
+    fn nonce(&self) -> &str;
+    /// Why it refuses that response, in the proxy's words.
+    fn refusal(&self) -> Option<&str>;
+    /// Whether it asks by resource locators, which are not served.
+    fn has_locators(&self) -> bool;
+    /// The subscription that it opens as the first one of its type.
+    fn open(&self, kind: Kind) -> Subscription;
+    /// Changes the subscription to what it asks for.
+    fn change(&self, subscription: &mut Subscription);
+}
+
+/// A response to be sent, by reference to the resources that all streams share.
+#[derive(Clone, Debug)]
+pub struct Response {
+    pub kind: Kind,
+    pub nonce: String,
+    /// What it carries.
+    pub resources: Vec<Arc<Resource>>,
+    /// The names of what goes.
+    pub removed: Vec<Arc<str>>,
+}
+
+/// Something that happened on a stream, for logs, metrics and statuses.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A response was acknowledged, this long after it was sent.
+    Acknowledged { kind: Kind, after: Duration },
+    /// A response was refused. `guilty` is empty while it is not known which of its resources is to
+    /// blame.
+    Refused {
+        kind: Kind,
+        message: String,
+        guilty: Vec<Arc<Resource>>,
+    },
+    /// [`Stream::refusals`](crate::xds::stream::Stream::refusals) has changed.
+    RefusalsChanged,
+    /// A wait ended by its bound.
+    Expired(Expired),
+    /// The answer to a response that is neither under way nor the last.
+    Stale { kind: Kind },
+    /// A request for a type that is not served. The stream lives on: the proxy waits for its own
+    /// time-out and goes on.
+    UnknownType { type_url: String },
+    /// A request used a part of the protocol that is not served.
+    Unsupported { what: &'static str },
+}
+
+/// What follows from one input.
+#[derive(Debug, Default)]
+pub struct Output {
+    pub responses: Vec<Response>,
+    pub events: Vec<Event>,
+}

@@ -1,0 +1,419 @@
+//! One aggregated discovery stream as a state machine: requests and snapshots in, responses and
+//! events out.
+//!
+//! No socket, no clock: time comes in as the [`Duration`] since the stream's start, and
+//! [`Stream::deadline`] says when the machine wants to be called again. For each type one response
+//! is under way (for clusters, which a proxy acknowledges only when all are warm, a few more), made
+//! from the newest snapshot, so a proxy that does not answer costs a bounded amount. Content that a
+//! proxy is known to have is not sent again, but for what the protocol or Envoy demands: a name
+//! subscribed to anew, a response that was refused, and the endpoints of a changed cluster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::xds::kind::Kind;
+use crate::xds::message::{Event, Output, Request, Response};
+use crate::xds::order::{self, Order, Subscriptions, View};
+use crate::xds::refusal::Refusal;
+use crate::xds::resource::Resource;
+use crate::xds::snapshot::Snapshot;
+use crate::xds::subscription::{Outstanding, Subscription};
+
+/// The most names that one stream may ask for or bring along, over all types.
+pub const MAX_NAMES: usize = 200_000;
+
+/// The most bytes of resources in one response (one resource may be larger): the rest follows when
+/// it is acknowledged, so that a proxy with thousands of clusters starts on the first while the
+/// last are under way.
+pub const RESPONSE_BYTES: usize = 4 << 20;
+
+/// How long clusters that a proxy has not acknowledged hold up other clusters. Envoy acknowledges
+/// none before all are warm, and a name server that says nothing takes it half a minute. The time
+/// doubles with each response under way.
+pub const CLUSTER_PATIENCE: Duration = Duration::from_millis(500);
+
+/// The most responses with clusters under way; their patience adds up to half a minute.
+pub const MAX_CLUSTER_RESPONSES: usize = 6;
+
+/// The most responses under way on a stream.
+pub const MAX_RESPONSES: usize = Kind::ALL.len() - 1 + MAX_CLUSTER_RESPONSES;
+
+/// A proxy asked for more than the limits allow; its stream is to be ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the stream asks for {0} names; the limit is {MAX_NAMES}")]
+pub struct TooManyNames(pub usize);
+
+/// Resources to send and names to remove.
+type Content = (Vec<Arc<Resource>>, Vec<Arc<str>>);
+
+/// One stream's state.
+#[derive(Clone, Debug, Default)]
+pub struct Stream {
+    subscriptions: Subscriptions,
+    snapshot: Option<Arc<Snapshot>>,
+    order: Order,
+    nonces: u64,
+    deadline: Option<Duration>,
+}
+
+impl Stream {
+    /// Takes in a message of the proxy.
+    pub fn request<R: Request>(
+        &mut self,
+        now: Duration,
+        request: &R,
+    ) -> Result<Output, TooManyNames> {
+        let mut output = Output::default();
+        let Some(kind) = Kind::of_type_url(request.type_url()) else {
+            output.events.push(Event::UnknownType {
+                type_url: request.type_url().to_owned(),
+            });
+            return Ok(output);
+        };
+        if request.has_locators() {
+            output.events.push(Event::Unsupported {
+                what: "resource locators",
+            });
+        }
+        if !request.nonce().is_empty() {
+            self.answer(now, kind, request, &mut output);
+        }
+        self.subscribe(kind, request);
+        let names = self.subscriptions.values().map(Subscription::size).sum();
+        if names > MAX_NAMES {
+            return Err(TooManyNames(names));
+        }
+        self.advance(now, &mut output);
+        Ok(output)
+    }
+
+    /// Takes in a new snapshot; an older one that was not sent yet never is.
+    pub fn snapshot(&mut self, now: Duration, snapshot: Arc<Snapshot>) -> Output {
+        let mut output = Output::default();
+        let mut ended = false;
+        for (kind, subscription) in &mut self.subscriptions {
+            ended |= subscription.observe(*kind, &snapshot);
+        }
+        if ended {
+            output.events.push(Event::RefusalsChanged);
+        }
+        self.snapshot = Some(snapshot);
+        self.advance(now, &mut output);
+        output
+    }
+
+    /// Takes in that [`Stream::deadline`] has passed.
+    pub fn elapsed(&mut self, now: Duration) -> Output {
+        let mut output = Output::default();
+        self.advance(now, &mut output);
+        output
+    }
+
+    /// When [`Stream::elapsed`] is to be called, since the stream's start.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.deadline
+    }
+
+    /// Whether the proxy has acknowledged all it is to have of the newest snapshot, or refused it,
+    /// and has asked for all that follows from it: endpoints of its clusters, listeners, routes of
+    /// its listeners.
+    pub fn is_settled(&self) -> bool {
+        let Some(snapshot) = &self.snapshot else {
+            return false;
+        };
+        let quiet = |subscription: &Subscription| {
+            subscription.outstanding.is_empty() && !subscription.search.is_under_way()
+        };
+        let listens = self.subscriptions.contains_key(&Kind::Listener)
+            || snapshot.of_kind(Kind::Listener).next().is_none();
+        listens
+            && self.deadline.is_none()
+            && !self.subscriptions.is_empty()
+            && self.subscriptions.values().all(quiet)
+            && order::is_complete(&self.subscriptions)
+    }
+
+    /// What the proxy asked for and has, by type.
+    pub fn subscriptions(&self) -> &Subscriptions {
+        &self.subscriptions
+    }
+
+    /// What the proxy refuses at present, in the proxy's words.
+    pub fn refusals(&self) -> impl Iterator<Item = &Refusal> {
+        self.subscriptions
+            .values()
+            .flat_map(|subscription| subscription.refused.values())
+    }
+
+    /// Opens or changes the subscription.
+    fn subscribe(&mut self, kind: Kind, request: &impl Request) {
+        if let Some(subscription) = self.subscriptions.get_mut(&kind) {
+            request.change(subscription);
+            return;
+        }
+        let mut subscription = request.open(kind);
+        if let Some(snapshot) = &self.snapshot {
+            subscription.observe(kind, snapshot);
+        }
+        if kind == Kind::Listener && subscription.began_empty() {
+            self.trust_cold_start();
+        }
+        self.subscriptions.insert(kind, subscription);
+        // One that comes back is sent the clusters that have changed before it gets to these.
+        if kind == Kind::Endpoint && self.subscriptions.contains_key(&Kind::Cluster) {
+            self.owe_endpoints(&self.subscriptions[&Kind::Cluster].being_sent());
+        }
+    }
+
+    /// An Envoy that starts asks for listeners only when its clusters are warm. So if it came with
+    /// nothing and asks for the first time, every cluster it has acknowledged can be used, DNS or
+    /// not. (One that reconnects sends all its subscriptions at once, before it can have
+    /// acknowledged anything.)
+    fn trust_cold_start(&mut self) {
+        let Some(clusters) = self.subscriptions.get(&Kind::Cluster) else {
+            return;
+        };
+        if clusters.began_empty() {
+            for name in clusters.held().keys().filter(|name| clusters.has(name)) {
+                self.order.warmed(name);
+            }
+        }
+    }
+
+    /// Takes in an acknowledgement or refusal.
+    fn answer(&mut self, now: Duration, kind: Kind, request: &impl Request, output: &mut Output) {
+        let subscription = self.subscriptions.get_mut(&kind);
+        let Some((subscription, outstanding)) = subscription.and_then(|subscription| {
+            let outstanding = subscription.answered(request.nonce())?;
+            Some((subscription, outstanding))
+        }) else {
+            output.events.push(Event::Stale { kind });
+            return;
+        };
+        match request.refusal() {
+            None => {
+                subscription.acknowledge(&outstanding);
+                subscription.search.accepted();
+                output.events.push(Event::Acknowledged {
+                    kind,
+                    after: now.saturating_sub(outstanding.at),
+                });
+                if kind == Kind::Cluster {
+                    for resource in &outstanding.sent {
+                        let sent = outstanding.at;
+                        self.order.acknowledged(&resource.name, sent, now);
+                    }
+                }
+            }
+            Some(message) => {
+                refuse(kind, subscription, &outstanding, message, output);
+                if let Some(snapshot) = &self.snapshot {
+                    // It may have been for content that is past already.
+                    subscription.observe(kind, snapshot);
+                }
+            }
+        }
+    }
+
+    /// Sends what can be sent, type by type in the order of [`Kind`].
+    fn advance(&mut self, now: Duration, output: &mut Output) {
+        self.deadline = None;
+        let Some(snapshot) = self.snapshot.clone() else {
+            return;
+        };
+        self.order.settle(View {
+            now,
+            snapshot: &snapshot,
+            subscriptions: &self.subscriptions,
+        });
+        for kind in Kind::ALL {
+            if !self.may_speak(now, kind) {
+                continue;
+            }
+            if let Some(content) = self.due(now, kind, &snapshot, output) {
+                self.send(now, kind, content, output);
+            }
+        }
+    }
+
+    /// Whether a response of this type may be sent at this moment, as far as those under way go.
+    fn may_speak(&mut self, now: Duration, kind: Kind) -> bool {
+        let Some(subscription) = self.subscriptions.get(&kind) else {
+            return false;
+        };
+        let under_way = subscription.outstanding.len();
+        let Some(last) = subscription.outstanding.back() else {
+            return true;
+        };
+        if kind != Kind::Cluster
+            || under_way >= MAX_CLUSTER_RESPONSES
+            || subscription.search.is_under_way()
+        {
+            return false;
+        }
+        let patience = last.at + CLUSTER_PATIENCE * (1 << (under_way - 1));
+        if now < patience {
+            self.deadline = self.deadline.into_iter().chain([patience]).min();
+        }
+        now >= patience
+    }
+
+    /// What is to be sent of one type at this moment.
+    fn due(
+        &mut self,
+        now: Duration,
+        kind: Kind,
+        snapshot: &Snapshot,
+        output: &mut Output,
+    ) -> Option<Content> {
+        let subscription = self.subscriptions.get_mut(&kind)?;
+        while let Some(group) = subscription.search.next_group() {
+            let is_same = |resource: &Arc<Resource>| {
+                let current = snapshot.get(kind, &resource.name);
+                current.is_some_and(|current| current.version == resource.version)
+            };
+            let group = group.into_iter().filter(is_same);
+            let group: Vec<_> = group
+                .filter(|resource| subscription.wants(&resource.name))
+                .filter(|resource| !subscription.refuses(resource))
+                .collect();
+            if !group.is_empty() {
+                return Some((group, Vec::new()));
+            }
+        }
+        let greeting_due = subscription.greeting_due();
+        let difference = subscription.difference(kind, snapshot);
+        let view = View {
+            now,
+            snapshot,
+            subscriptions: &self.subscriptions,
+        };
+        let mut expired = Vec::new();
+        let mut waits = Vec::new();
+        let send = match kind {
+            Kind::Cluster => aggregates_last(difference.send),
+            Kind::Listener | Kind::Route => {
+                let mut send = difference.send;
+                send.retain(|resource| {
+                    let may = self.order.may_send(view, resource, &mut expired);
+                    waits.extend(may.err());
+                    may.is_ok()
+                });
+                send
+            }
+            Kind::Secret | Kind::Endpoint => difference.send,
+        };
+        // An empty first answer ends the proxy's initial fetch; with more to come it would end it
+        // too early.
+        let greeting = greeting_due && waits.is_empty();
+        let removals = self.order.removals(view, kind, difference.remove);
+        waits.extend(removals.next);
+        self.deadline = self.deadline.into_iter().chain(waits).min();
+        let expired = expired.into_iter().chain(removals.expired);
+        output.events.extend(expired.map(Event::Expired));
+        let mut removed = removals.now;
+        removed.extend(difference.missing);
+        (greeting || !send.is_empty() || !removed.is_empty()).then_some((cut(send), removed))
+    }
+
+    fn send(
+        &mut self,
+        now: Duration,
+        kind: Kind,
+        (resources, removed): Content,
+        output: &mut Output,
+    ) {
+        if kind == Kind::Cluster {
+            self.owe_endpoints(&resources);
+            removed.iter().for_each(|name| self.order.removed(name));
+        }
+        self.nonces += 1;
+        let response = Response {
+            kind,
+            nonce: self.nonces.to_string(),
+            resources,
+            removed,
+        };
+        let subscription = self.subscriptions.entry(kind).or_default();
+        let refusal_ended = subscription.sent(Outstanding {
+            number: self.nonces,
+            at: now,
+            sent: response.resources.clone(),
+            removed: response.removed.clone(),
+        });
+        if refusal_ended {
+            output.events.push(Event::RefusalsChanged);
+        }
+        output.responses.push(response);
+    }
+
+    /// A changed EDS cluster is a new one to Envoy and warms with endpoints of its own, but as its
+    /// name stays subscribed Envoy does not ask for them again. Measured on 1.40: unless they are
+    /// sent once more it warms until its initial fetch time-out of 15 s; with them it takes 2 ms.
+    /// They may follow at once, since Envoy takes a stream's responses one after the other. (A
+    /// changed listener needs no such thing: it shares its routes with the one before.)
+    fn owe_endpoints(&mut self, clusters: &[Arc<Resource>]) {
+        let changed = self.subscriptions[&Kind::Cluster].endpoints_of_changed(clusters);
+        if let Some(endpoints) = self.subscriptions.get_mut(&Kind::Endpoint) {
+            changed.iter().for_each(|name| endpoints.owe(name));
+        }
+    }
+}
+
+/// Takes in a refusal: nothing is known any more about what the response carried, the guilty are
+/// kept out, the others sent again.
+fn refuse(
+    kind: Kind,
+    subscription: &mut Subscription,
+    outstanding: &Outstanding,
+    message: &str,
+    output: &mut Output,
+) {
+    if outstanding.sent.is_empty() {
+        // A proxy cannot keep what it is told is gone: asking again would go on for ever.
+        subscription.acknowledge(outstanding);
+    }
+    subscription.doubt(outstanding);
+    let verdict = subscription.search.refused(&outstanding.sent, message);
+    for resource in &verdict.cleared {
+        subscription.refused.remove(&resource.name);
+    }
+    for resource in &verdict.guilty {
+        subscription.refuse(Refusal {
+            resource: resource.clone(),
+            message: message.to_owned(),
+        });
+    }
+    if !verdict.guilty.is_empty() || !verdict.cleared.is_empty() {
+        output.events.push(Event::RefusalsChanged);
+    }
+    output.events.push(Event::Refused {
+        kind,
+        message: message.to_owned(),
+        guilty: verdict.guilty,
+    });
+}
+
+/// Clusters that name others (aggregates) after those they name: Envoy wants every listed cluster
+/// to be there. As sending is in this order and goes on only when what went before is acknowledged,
+/// cutting a response keeps it.
+fn aggregates_last(mut clusters: Vec<Arc<Resource>>) -> Vec<Arc<Resource>> {
+    let names_others = |cluster: &Arc<Resource>| {
+        let mut references = cluster.references.iter();
+        references.any(|(kind, _)| *kind == Kind::Cluster)
+    };
+    clusters.sort_by_key(names_others);
+    clusters
+}
+
+/// The first resources that fit into one response.
+fn cut(mut resources: Vec<Arc<Resource>>) -> Vec<Arc<Resource>> {
+    let mut bytes = 0;
+    let fits = resources.iter().take_while(|resource| {
+        bytes += resource.body.len();
+        bytes <= RESPONSE_BYTES
+    });
+    let fits = fits.count().max(1);
+    resources.truncate(fits);
+    resources
+}
