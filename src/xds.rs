@@ -6,6 +6,7 @@
 pub mod canonical;
 pub mod clients;
 pub mod config_dump;
+pub mod content;
 pub mod delta;
 pub mod descriptors;
 pub mod json;
@@ -18,6 +19,7 @@ pub mod refusal;
 pub mod resource;
 pub mod server;
 pub mod snapshot;
+pub mod sotw;
 pub mod stream;
 pub mod subscription;
 pub(crate) mod wire;

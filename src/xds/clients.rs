@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::xds::kind::Kind;
-use crate::xds::message::{Event, Output};
+use crate::xds::message::{Event, Output, Variant};
 use crate::xds::proxy::Proxy;
 use crate::xds::resource::Resource;
 use crate::xds::stream::Stream;
@@ -62,7 +62,7 @@ struct Client {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     stream: Stream,
     /// The revision of the Gateway's snapshot that the stream works with.
@@ -99,13 +99,18 @@ pub struct Connection {
 }
 
 impl Clients {
-    /// Enters a proxy that has connected.
-    pub fn connect(self: &Arc<Self>, proxy: Proxy, peer: Option<SocketAddr>) -> Connection {
+    /// Enters a proxy that has connected, with the variant of the protocol that it speaks.
+    pub fn connect(
+        self: &Arc<Self>,
+        proxy: Proxy,
+        peer: Option<SocketAddr>,
+        variant: Variant,
+    ) -> Connection {
         let client = Arc::new(Client {
             proxy,
             peer,
             since: Timestamp::now(),
-            state: Mutex::default(),
+            state: Mutex::new(State::new(variant)),
         });
         let mut connected = lock(&self.connected);
         let id = connected.next;
@@ -246,6 +251,16 @@ impl Drop for Connection {
 }
 
 impl State {
+    fn new(variant: Variant) -> Self {
+        Self {
+            stream: Stream::new(variant),
+            revision: 0,
+            settled: 0,
+            counts: BTreeMap::new(),
+            last_nack: BTreeMap::new(),
+        }
+    }
+
     fn count(&mut self, output: &Output) {
         for response in &output.responses {
             let counts = self.counts.entry(response.kind).or_default();
@@ -285,6 +300,7 @@ pub struct Report {
     pub gateway: String,
     pub node: String,
     pub user_agent: String,
+    pub variant: Variant,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<SocketAddr>,
     pub connected_since: Timestamp,
@@ -328,6 +344,7 @@ impl Client {
             gateway: self.proxy.gateway.clone(),
             node: self.proxy.id.clone(),
             user_agent: self.proxy.user_agent.clone(),
+            variant: state.stream.variant(),
             peer: self.peer,
             connected_since: self.since,
             revision: state.revision,

@@ -12,12 +12,15 @@ use envoy_types::pb::envoy::service::discovery::v3::{
 };
 use envoy_types::pb::google::protobuf::Any;
 
+use crate::xds::content::{Content, fitting};
 use crate::xds::kind::Kind;
-use crate::xds::message::{Request, Response};
+use crate::xds::message::{Request, Response, Variant};
 use crate::xds::resource::Resource;
 use crate::xds::subscription::Subscription;
 
 impl Request for DeltaDiscoveryRequest {
+    const VARIANT: Variant = Variant::Delta;
+
     fn node(&self) -> Option<&Node> {
         self.node.as_ref()
     }
@@ -69,5 +72,16 @@ pub fn message(response: &Response) -> DeltaDiscoveryResponse {
         resources: response.resources.iter().map(item).collect(),
         removed_resources: response.removed.iter().map(ToString::to_string).collect(),
         ..Default::default()
+    }
+}
+
+/// What a response carries that brings `news` and takes `gone` away: as much as fits.
+pub(super) fn content(news: Vec<Arc<Resource>>, gone: Vec<Arc<str>>) -> Content {
+    let news = fitting(news);
+    Content {
+        resources: news.clone(),
+        sent: news,
+        removed: gone,
+        ..Content::default()
     }
 }

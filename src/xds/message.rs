@@ -1,20 +1,37 @@
-//! What goes into a stream's machine and comes out of it, the same for every variant of the
+//! What goes into a stream's machine and comes out of it, the same for both variants of the
 //! protocol.
 //!
-//! [`delta`](crate::xds::delta) has the messages that go over the wire.
+//! [`delta`](crate::xds::delta) and [`sotw`](crate::xds::sotw) have the messages that go over the
+//! wire.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::Node;
+use serde::Serialize;
 
 use crate::xds::kind::Kind;
 use crate::xds::order::Expired;
-use crate::xds::resource::Resource;
+use crate::xds::resource::{Resource, Version};
 use crate::xds::subscription::Subscription;
+
+/// A variant of the discovery protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Variant {
+    /// Differences: each resource has a version, removals are told by name.
+    #[serde(rename = "delta")]
+    Delta,
+    /// State of the world: each response has a version; clusters and listeners come as complete
+    /// sets, and what is not among them is gone.
+    #[serde(rename = "sotw")]
+    StateOfTheWorld,
+}
 
 /// A discovery request.
 pub trait Request {
+    /// The variant whose streams carry it.
+    const VARIANT: Variant;
+
     /// Who asks, if it says so.
     fn node(&self) -> Option<&Node>;
     /// The type that it is about.
@@ -36,9 +53,11 @@ pub trait Request {
 pub struct Response {
     pub kind: Kind,
     pub nonce: String,
+    /// The version of all that the proxy has of this type with the response; nothing in delta.
+    pub version: Option<Version>,
     /// What it carries.
     pub resources: Vec<Arc<Resource>>,
-    /// The names of what goes.
+    /// What goes with it: said by name in delta, by leaving it out in the state of the world.
     pub removed: Vec<Arc<str>>,
 }
 

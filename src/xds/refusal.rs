@@ -82,6 +82,11 @@ impl Search {
         verdict
     }
 
+    /// Sets up to send `resources` together once more: what they were sent with may be to blame.
+    pub fn again(&mut self, resources: &[Arc<Resource>]) {
+        self.queue(resources);
+    }
+
     fn queue(&mut self, group: &[Arc<Resource>]) {
         if !group.is_empty() {
             self.groups.push_front(group.to_vec());
@@ -90,7 +95,7 @@ impl Search {
 }
 
 /// Whether `message` holds `name` as a word of its own, not as part of a longer name.
-fn names(message: &str, name: &str) -> bool {
+pub(super) fn names(message: &str, name: &str) -> bool {
     let part_of_name = |c: char| c.is_alphanumeric() || "-_/*".contains(c);
     message.match_indices(name).any(|(start, _)| {
         let before = message[..start].chars().next_back();

@@ -10,6 +10,24 @@ use crate::xds::kind::Kind;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub Arc<str>);
 
+impl Version {
+    /// The version of a set of resources, each with its name and version. It depends on nothing
+    /// else, so that it too is equal in every replica, as long as the names come in order.
+    pub fn of_set<'a>(versions: impl Iterator<Item = (&'a str, &'a Version)>) -> Self {
+        let mut hash = xxhash_rust::xxh3::Xxh3::new();
+        let mut last = None;
+        for (name, version) in versions {
+            debug_assert!(last < Some(name), "names come in order");
+            last = Some(name);
+            for text in [name, &*version.0] {
+                hash.update(&text.len().to_le_bytes());
+                hash.update(text.as_bytes());
+            }
+        }
+        Self(format!("{:016x}", hash.digest()).into())
+    }
+}
+
 /// What a resource names, so that a snapshot can be checked for being closed and a route can be
 /// held back until its clusters can be used.
 pub type Reference = (Kind, Arc<str>);

@@ -36,6 +36,7 @@ use crate::xds::clients::Clients;
 use crate::xds::delta;
 use crate::xds::message;
 use crate::xds::metrics::Metrics;
+use crate::xds::sotw;
 use crate::xds::stream::MAX_RESPONSES;
 
 /// The largest message a proxy may send: one that reconnects names all it has, at about 50 bytes
@@ -173,17 +174,30 @@ impl AggregatedDiscoveryService for Ads {
 
     async fn stream_aggregated_resources(
         &self,
-        _request: Request<Streaming<discovery::DiscoveryRequest>>,
+        request: Request<Streaming<discovery::DiscoveryRequest>>,
     ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
-        Err(Status::unimplemented(
-            "state of the world is not served; set api_type: DELTA_GRPC in the bootstrap's ads_config",
-        ))
+        self.open(request, sotw::message)
     }
 
     async fn delta_aggregated_resources(
         &self,
         request: Request<Streaming<discovery::DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
+        self.open(request, delta::message)
+    }
+}
+
+impl Ads {
+    /// Opens a stream of the variant that the requests are of.
+    fn open<R, M>(
+        &self,
+        request: Request<Streaming<R>>,
+        message: fn(&message::Response) -> M,
+    ) -> Result<Response<Responses<M>>, Status>
+    where
+        R: message::Request + Send + Sync + 'static,
+        M: 'static,
+    {
         let Ok(place) = self.places.clone().try_acquire_owned() else {
             self.shared.metrics.rejected();
             return Err(Status::resource_exhausted(format!(
@@ -206,7 +220,7 @@ impl AggregatedDiscoveryService for Ads {
         // Resources are copied into a message when the transport asks for it, not before: one that
         // nobody reads costs references only.
         let messages = ReceiverStream::new(receiver)
-            .map(|response: Result<message::Response, Status>| Ok(delta::message(&response?)));
+            .map(move |response: Result<_, Status>| Ok(message(&response?)));
         Ok(Response::new(Box::pin(messages)))
     }
 }

@@ -1,6 +1,10 @@
 //! One aggregated discovery stream as a state machine: requests and snapshots in, responses and
 //! events out.
 //!
+//! The same for both variants of the protocol: they hold one subscription against one snapshot, in
+//! one order, and differ in what a response says of it ([`Content`]) and in how messages look
+//! ([`delta`], [`sotw`]).
+//!
 //! No socket, no clock: time comes in as the [`Duration`] since the stream's start, and
 //! [`Stream::deadline`] says when the machine wants to be called again. For each type one response
 //! is under way (for clusters, which a proxy acknowledges only when all are warm, a few more), made
@@ -11,21 +15,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::xds::content::{Content, aggregates_last};
 use crate::xds::kind::Kind;
-use crate::xds::message::{Event, Output, Request, Response};
+use crate::xds::message::{Event, Output, Request, Response, Variant};
 use crate::xds::order::{self, Order, Subscriptions, View};
-use crate::xds::refusal::Refusal;
+use crate::xds::refusal::{self, Refusal};
 use crate::xds::resource::Resource;
 use crate::xds::snapshot::Snapshot;
 use crate::xds::subscription::{Outstanding, Subscription};
+use crate::xds::{delta, sotw};
 
 /// The most names that one stream may ask for or bring along, over all types.
 pub const MAX_NAMES: usize = 200_000;
-
-/// The most bytes of resources in one response (one resource may be larger): the rest follows when
-/// it is acknowledged, so that a proxy with thousands of clusters starts on the first while the
-/// last are under way.
-pub const RESPONSE_BYTES: usize = 4 << 20;
 
 /// How long clusters that a proxy has not acknowledged hold up other clusters. Envoy acknowledges
 /// none before all are warm, and a name server that says nothing takes it half a minute. The time
@@ -43,12 +44,10 @@ pub const MAX_RESPONSES: usize = Kind::ALL.len() - 1 + MAX_CLUSTER_RESPONSES;
 #[error("the stream asks for {0} names; the limit is {MAX_NAMES}")]
 pub struct TooManyNames(pub usize);
 
-/// Resources to send and names to remove.
-type Content = (Vec<Arc<Resource>>, Vec<Arc<str>>);
-
 /// One stream's state.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Stream {
+    variant: Variant,
     subscriptions: Subscriptions,
     snapshot: Option<Arc<Snapshot>>,
     order: Order,
@@ -57,7 +56,24 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Takes in a message of the proxy.
+    /// A stream on which nothing has been said.
+    pub fn new(variant: Variant) -> Self {
+        Self {
+            variant,
+            subscriptions: Subscriptions::new(),
+            snapshot: None,
+            order: Order::default(),
+            nonces: 0,
+            deadline: None,
+        }
+    }
+
+    /// The variant that it speaks.
+    pub fn variant(&self) -> Variant {
+        self.variant
+    }
+
+    /// Takes in a message of the proxy, of the stream's variant.
     pub fn request<R: Request>(
         &mut self,
         now: Duration,
@@ -182,34 +198,51 @@ impl Stream {
 
     /// Takes in an acknowledgement or refusal.
     fn answer(&mut self, now: Duration, kind: Kind, request: &impl Request, output: &mut Output) {
-        let subscription = self.subscriptions.get_mut(&kind);
-        let Some((subscription, outstanding)) = subscription.and_then(|subscription| {
-            let outstanding = subscription.answered(request.nonce())?;
-            Some((subscription, outstanding))
-        }) else {
+        let Some(subscription) = self.subscriptions.get_mut(&kind) else {
             output.events.push(Event::Stale { kind });
             return;
         };
-        match request.refusal() {
-            None => {
-                subscription.acknowledge(&outstanding);
-                subscription.search.accepted();
-                output.events.push(Event::Acknowledged {
-                    kind,
-                    after: now.saturating_sub(outstanding.at),
-                });
-                if kind == Kind::Cluster {
-                    for resource in &outstanding.sent {
-                        let sent = outstanding.at;
-                        self.order.acknowledged(&resource.name, sent, now);
-                    }
-                }
+        let Some(outstanding) = subscription.answered(request.nonce()) else {
+            // One that has answered the last response names it again when it asks for more.
+            if !subscription.is_last(request.nonce()) {
+                output.events.push(Event::Stale { kind });
             }
-            Some(message) => {
+            return;
+        };
+        let older = match self.variant {
+            Variant::Delta => Vec::new(),
+            // Each response holds all that those before it do; Envoy answers the last alone.
+            Variant::StateOfTheWorld => subscription.overtaken(outstanding.number),
+        };
+        match request.refusal() {
+            Some(message) if !is_old(&outstanding, message) => {
+                older.iter().for_each(|older| subscription.doubt(older));
                 refuse(kind, subscription, &outstanding, message, output);
                 if let Some(snapshot) = &self.snapshot {
                     // It may have been for content that is past already.
                     subscription.observe(kind, snapshot);
+                }
+                return;
+            }
+            Some(message) => output.events.push(Event::Refused {
+                kind,
+                message: message.to_owned(),
+                guilty: outstanding.stand_ins.clone(),
+            }),
+            None => output.events.push(Event::Acknowledged {
+                kind,
+                after: now.saturating_sub(outstanding.at),
+            }),
+        }
+        subscription.acknowledge(&outstanding);
+        subscription.search.accepted();
+        if kind == Kind::Cluster {
+            for resource in &outstanding.sent {
+                // One that is on its way out is not one that a proxy can use.
+                if subscription.has(&resource.name) {
+                    let carries = |older: &&Outstanding| older.carries(&resource.name);
+                    let first = older.iter().find(carries).unwrap_or(&outstanding);
+                    self.order.acknowledged(&resource.name, first.at, now);
                 }
             }
         }
@@ -278,11 +311,17 @@ impl Stream {
                 .filter(|resource| !subscription.refuses(resource))
                 .collect();
             if !group.is_empty() {
-                return Some((group, Vec::new()));
+                return Some(self.content(kind, snapshot, group, Vec::new()));
             }
         }
         let greeting_due = subscription.greeting_due();
-        let difference = subscription.difference(kind, snapshot);
+        let is_unlisted = subscription.is_unlisted();
+        let mut difference = subscription.difference(kind, snapshot);
+        if self.variant == Variant::StateOfTheWorld && !sotw::is_complete(kind) {
+            let gone = std::mem::take(&mut difference.remove);
+            subscription.pass_over(&gone, std::mem::take(&mut difference.missing));
+        }
+        let is_notice_due = subscription.version_due() && !sotw::is_complete(kind);
         let view = View {
             now,
             snapshot,
@@ -313,38 +352,62 @@ impl Stream {
         output.events.extend(expired.map(Event::Expired));
         let mut removed = removals.now;
         removed.extend(difference.missing);
-        (greeting || !send.is_empty() || !removed.is_empty()).then_some((cut(send), removed))
+        // A set without what has to wait would take that from a proxy that may have it.
+        let is_whole = !is_unlisted || greeting;
+        let is_due = greeting || is_notice_due || !send.is_empty() || !removed.is_empty();
+        (is_due && is_whole).then(|| self.content(kind, snapshot, send, removed))
     }
 
-    fn send(
-        &mut self,
-        now: Duration,
+    /// What a response carries that brings `news` and takes `gone` away.
+    fn content(
+        &self,
         kind: Kind,
-        (resources, removed): Content,
-        output: &mut Output,
-    ) {
+        snapshot: &Snapshot,
+        news: Vec<Arc<Resource>>,
+        gone: Vec<Arc<str>>,
+    ) -> Content {
+        match self.variant {
+            Variant::Delta => delta::content(news, gone),
+            Variant::StateOfTheWorld => {
+                let subscription = &self.subscriptions[&kind];
+                sotw::content(kind, subscription, snapshot, news, gone)
+            }
+        }
+    }
+
+    fn send(&mut self, now: Duration, kind: Kind, content: Content, output: &mut Output) {
         if kind == Kind::Cluster {
-            self.owe_endpoints(&resources);
-            removed.iter().for_each(|name| self.order.removed(name));
+            let changed: Vec<_> = content.sent.iter().chain(&content.again).cloned().collect();
+            self.owe_endpoints(&changed);
+            content
+                .removed
+                .iter()
+                .for_each(|name| self.order.removed(name));
         }
         self.nonces += 1;
-        let response = Response {
+        let subscription = self.subscriptions.entry(kind).or_default();
+        if content.is_notice {
+            subscription.told_version(self.nonces);
+        } else {
+            let outstanding = Outstanding {
+                number: self.nonces,
+                at: now,
+                sent: content.sent,
+                again: content.again,
+                stand_ins: content.stand_ins,
+                removed: content.removed.clone(),
+            };
+            if subscription.sent(outstanding, &content.resources) {
+                output.events.push(Event::RefusalsChanged);
+            }
+        }
+        output.responses.push(Response {
             kind,
             nonce: self.nonces.to_string(),
-            resources,
-            removed,
-        };
-        let subscription = self.subscriptions.entry(kind).or_default();
-        let refusal_ended = subscription.sent(Outstanding {
-            number: self.nonces,
-            at: now,
-            sent: response.resources.clone(),
-            removed: response.removed.clone(),
+            version: content.version,
+            resources: content.resources,
+            removed: content.removed,
         });
-        if refusal_ended {
-            output.events.push(Event::RefusalsChanged);
-        }
-        output.responses.push(response);
     }
 
     /// A changed EDS cluster is a new one to Envoy and warms with endpoints of its own, but as its
@@ -374,6 +437,19 @@ fn refuse(
         subscription.acknowledge(outstanding);
     }
     subscription.doubt(outstanding);
+    let is_named = |one: &Arc<Resource>| refusal::names(message, &one.name);
+    let stand_ins = &outstanding.stand_ins;
+    if !stand_ins.is_empty() && !stand_ins.iter().any(is_named) {
+        // It may be for them, who must not hold up all others.
+        subscription.give_up(stand_ins);
+        subscription.search.again(&outstanding.sent);
+        output.events.push(Event::Refused {
+            kind,
+            message: message.to_owned(),
+            guilty: Vec::new(),
+        });
+        return;
+    }
     let verdict = subscription.search.refused(&outstanding.sent, message);
     for resource in &verdict.cleared {
         subscription.refused.remove(&resource.name);
@@ -394,26 +470,8 @@ fn refuse(
     });
 }
 
-/// Clusters that name others (aggregates) after those they name: Envoy wants every listed cluster
-/// to be there. As sending is in this order and goes on only when what went before is acknowledged,
-/// cutting a response keeps it.
-fn aggregates_last(mut clusters: Vec<Arc<Resource>>) -> Vec<Arc<Resource>> {
-    let names_others = |cluster: &Arc<Resource>| {
-        let mut references = cluster.references.iter();
-        references.any(|(kind, _)| *kind == Kind::Cluster)
-    };
-    clusters.sort_by_key(names_others);
-    clusters
-}
-
-/// The first resources that fit into one response.
-fn cut(mut resources: Vec<Arc<Resource>>) -> Vec<Arc<Resource>> {
-    let mut bytes = 0;
-    let fits = resources.iter().take_while(|resource| {
-        bytes += resource.body.len();
-        bytes <= RESPONSE_BYTES
-    });
-    let fits = fits.count().max(1);
-    resources.truncate(fits);
-    resources
+/// Whether a proxy refuses nothing but what it refused before, and says so.
+fn is_old(outstanding: &Outstanding, message: &str) -> bool {
+    let is_named = |one: &Arc<Resource>| refusal::names(message, &one.name);
+    outstanding.stand_ins.iter().any(is_named) && !outstanding.sent.iter().any(is_named)
 }

@@ -4,9 +4,13 @@
 //! comes the difference to a snapshot. It knows no wire message and no order between types;
 //! [`crate::xds::stream`] and [`crate::xds::order`] add those.
 
+mod answers;
+mod held;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+
+pub use held::{Form, Held, Outstanding};
 
 use crate::xds::kind::Kind;
 use crate::xds::refusal::{Refusal, Search};
@@ -15,66 +19,6 @@ use crate::xds::snapshot::Snapshot;
 
 /// The name that asks for everything.
 pub const WILDCARD: &str = "*";
-
-/// A resource as the proxy has it.
-#[derive(Clone, Debug)]
-pub enum Form {
-    /// Acknowledged on this stream, or found equal to what the snapshot holds.
-    Known(Arc<Resource>),
-    /// Brought along from an earlier stream: all that is known is its version.
-    Foreign(Version),
-}
-
-impl Form {
-    /// The version of this form.
-    pub fn version(&self) -> &Version {
-        match self {
-            Form::Known(resource) => &resource.version,
-            Form::Foreign(version) => version,
-        }
-    }
-}
-
-/// What a proxy has under one name.
-#[derive(Clone, Debug, Default)]
-pub struct Held {
-    /// The last form it acknowledged.
-    pub form: Option<Form>,
-    /// The number of the response it came with; 0 if it was brought along.
-    pub number: u64,
-    /// Forms it was sent in responses that it refused: one may be in force, it does not say.
-    pub doubted: Vec<Arc<Resource>>,
-    /// Whether a response that it refused would have taken the resource away, and may have.
-    pub maybe_gone: bool,
-}
-
-impl Held {
-    /// Whether the proxy certainly has what it acknowledged last.
-    pub fn is_certain(&self) -> bool {
-        self.form.is_some() && self.doubted.is_empty() && !self.maybe_gone
-    }
-
-    /// Whether the proxy certainly has this version.
-    fn is(&self, version: &Version) -> bool {
-        self.is_certain() && self.form.as_ref().map(Form::version) == Some(version)
-    }
-
-    /// Whether the proxy has some form.
-    fn is_there(&self) -> bool {
-        self.form.is_some() && !self.maybe_gone
-    }
-}
-
-/// A response that has neither been acknowledged nor refused.
-#[derive(Clone, Debug)]
-pub struct Outstanding {
-    /// Counts the stream's responses, of whatever type; as text it is the nonce.
-    pub number: u64,
-    /// When it was sent, since the stream's start.
-    pub at: Duration,
-    pub sent: Vec<Arc<Resource>>,
-    pub removed: Vec<Arc<str>>,
-}
 
 /// What a proxy lacks against a snapshot.
 #[derive(Debug, Default)]
@@ -101,6 +45,15 @@ pub struct Subscription {
     greeting_due: bool,
     /// Whether the proxy came with nothing of this type.
     began_empty: bool,
+    /// Whether it has ever given names, of which [`WILDCARD`] is one.
+    named: bool,
+    /// The version of the set that it came with, as long as it is not known what is in it and
+    /// nothing was sent.
+    claimed: Option<Version>,
+    /// The number of the last response; 0 before the first.
+    last: u64,
+    /// Whether it gave up names since it was told the version of what it has.
+    version_due: bool,
     /// Oldest first.
     pub(crate) outstanding: VecDeque<Outstanding>,
     pub(crate) refused: BTreeMap<Arc<str>, Refusal>,
@@ -140,6 +93,7 @@ impl Subscription {
     /// Adds names. The protocol: each is answered even if the proxy was sent it before, because it
     /// may have dropped it in between.
     pub fn subscribe(&mut self, names: &[String]) {
+        self.named |= !names.is_empty();
         for name in names {
             if name == WILDCARD {
                 self.subscribe_everything();
@@ -150,6 +104,59 @@ impl Subscription {
                 self.names.insert(name);
             }
         }
+    }
+
+    /// Takes `names` for all that the proxy asks for. The protocol: a list without names means
+    /// everything only as long as there never were names; then it means nothing.
+    pub fn ask_for(&mut self, names: &[String]) {
+        if names.is_empty() && !self.named {
+            return;
+        }
+        let listed: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        let is_gone = |name: &&Arc<str>| !listed.contains(&***name);
+        let gone: Vec<_> = self.names.iter().filter(is_gone).cloned().collect();
+        for name in &gone {
+            self.names.remove(name);
+        }
+        if !listed.contains(WILDCARD) {
+            self.wildcard = false;
+            self.greeting_due = false;
+        }
+        let is_new = |name: &&String| {
+            let wildcard = self.wildcard && *name == WILDCARD;
+            !wildcard && !self.names.contains(name.as_str())
+        };
+        let new: Vec<_> = names.iter().filter(is_new).cloned().collect();
+        self.subscribe(&new);
+        self.named = true;
+        self.version_due |= !gone.is_empty();
+        self.forget_outside();
+    }
+
+    /// Notes that the proxy came with a set of this version, in which may be anything.
+    pub fn claim(&mut self, version: Version) {
+        self.began_empty = false;
+        // The set that is to replace it may be empty.
+        self.greeting_due = self.wildcard;
+        let names = self.names.iter();
+        self.held
+            .extend(names.map(|name| (name.clone(), Held::part_of(&version))));
+        self.claimed = Some(version);
+    }
+
+    /// Whether the proxy came with a set of which nothing is known, and may hold any name.
+    pub fn is_unlisted(&self) -> bool {
+        self.wildcard && self.claimed.is_some()
+    }
+
+    /// Whether this is the nonce of the last response that was sent.
+    pub fn is_last(&self, nonce: &str) -> bool {
+        self.last != 0 && nonce.parse() == Ok(self.last)
+    }
+
+    /// Whether a request with this nonce has seen all that was sent.
+    pub fn is_up_to_date(&self, nonce: &str) -> bool {
+        self.last == 0 || self.is_last(nonce)
     }
 
     fn subscribe_everything(&mut self) {
@@ -226,7 +233,53 @@ impl Subscription {
 
     /// Whether the proxy acknowledged some form of `name` or may have one all the same.
     pub fn may_have(&self, name: &str) -> bool {
-        self.held.contains_key(name) || matches!(self.under_way().get(name), Some(Some(_)))
+        self.is_unlisted()
+            || self.held.contains_key(name)
+            || matches!(self.under_way().get(name), Some(Some(_)))
+    }
+
+    /// Whether the proxy has exactly this, whatever becomes of what is under way.
+    pub fn surely_has(&self, resource: &Resource) -> bool {
+        let held = self.held.get(&resource.name);
+        held.is_some_and(|held| held.is(&resource.version))
+            && !self.under_way().contains_key(&*resource.name)
+    }
+
+    /// Whether this is what the proxy acknowledged last under its name.
+    pub fn acknowledged(&self, resource: &Resource) -> bool {
+        let held = self.held.get(&resource.name);
+        let form = held.and_then(|held| held.form.as_ref());
+        form.is_some_and(|form| *form.version() == resource.version)
+    }
+
+    /// Whether the proxy may have lost what it acknowledged under this name.
+    pub fn may_lack(&self, name: &str) -> bool {
+        let held = self.held.get(name);
+        held.is_some_and(|held| held.maybe_gone) && !self.under_way().contains_key(name)
+    }
+
+    /// What the proxy has once it has taken in what is under way, as far as that is known.
+    pub fn forms(&self) -> BTreeMap<Arc<str>, Form> {
+        let held = self.held.iter();
+        let held = held.filter_map(|(name, held)| Some((name.clone(), held.form.clone()?)));
+        let mut forms: BTreeMap<_, _> = held.collect();
+        for (name, newest) in self.under_way() {
+            match newest {
+                Some(resource) => {
+                    forms.insert(name.into(), Form::Known(resource.clone()));
+                }
+                None => {
+                    forms.remove(name);
+                }
+            }
+        }
+        forms
+    }
+
+    /// Every name that the proxy has or is being told of.
+    pub fn names_that_may_be_there(&self) -> BTreeSet<Arc<str>> {
+        let told = self.under_way().into_keys().map(Arc::from);
+        self.held.keys().cloned().chain(told).collect()
     }
 
     /// What the responses under way carry: the newest form of each name, or its removal.
@@ -235,8 +288,8 @@ impl Subscription {
         for outstanding in &self.outstanding {
             let removed = outstanding.removed.iter();
             newest.extend(removed.map(|name| (&**name, None)));
-            let sent = outstanding.sent.iter();
-            newest.extend(sent.map(|resource| (&*resource.name, Some(resource))));
+            let forms = outstanding.forms();
+            newest.extend(forms.map(|resource| (&*resource.name, Some(resource))));
         }
         newest
     }
@@ -244,7 +297,7 @@ impl Subscription {
     /// The resources that responses under way carry.
     pub fn being_sent(&self) -> Vec<Arc<Resource>> {
         let outstanding = self.outstanding.iter();
-        outstanding.flat_map(|one| one.sent.clone()).collect()
+        outstanding.flat_map(Outstanding::forms).cloned().collect()
     }
 
     /// The endpoints of those of `clusters` that the proxy may have in some form.
@@ -257,10 +310,8 @@ impl Subscription {
 
     /// The oldest response under way that carries `name`.
     pub fn carrier(&self, name: &str) -> Option<&Outstanding> {
-        self.outstanding.iter().find(|outstanding| {
-            let mut sent = outstanding.sent.iter();
-            sent.any(|resource| *resource.name == *name)
-        })
+        let mut outstanding = self.outstanding.iter();
+        outstanding.find(|outstanding| outstanding.carries(name))
     }
 
     /// Whether the proxy acknowledged a form of `name` that it was sent after that response.
@@ -286,6 +337,7 @@ impl Subscription {
     /// Takes up a new snapshot: forms whose version it holds become known, refusals of other
     /// content end. Returns whether a refusal ended.
     pub fn observe(&mut self, kind: Kind, snapshot: &Snapshot) -> bool {
+        self.recognise(kind, snapshot);
         for (name, held) in &mut self.held {
             if let Some(Form::Foreign(version)) = &held.form
                 && let Some(same) = snapshot
@@ -302,6 +354,30 @@ impl Subscription {
                 .is_some_and(|resource| resource.version == refusal.resource.version)
         });
         self.refused.len() != before
+    }
+
+    /// Finds out whether the set that the proxy came with is what it is to have anyway.
+    fn recognise(&mut self, kind: Kind, snapshot: &Snapshot) {
+        if self.claimed.is_none() {
+            return;
+        }
+        let wanted = snapshot.of_kind(kind).filter(|one| self.wants(&one.name));
+        let wanted: Vec<_> = wanted.cloned().collect();
+        let versions = wanted.iter().map(|one| (&*one.name, &one.version));
+        if self.claimed != Some(Version::of_set(versions)) {
+            return;
+        }
+        self.claimed = None;
+        self.greeting_due = false;
+        self.owed.clear();
+        let held = wanted.into_iter().map(|resource| {
+            let held = Held {
+                form: Some(Form::Known(resource.clone())),
+                ..Held::default()
+            };
+            (resource.name.clone(), held)
+        });
+        self.held = held.collect();
     }
 
     /// What the proxy lacks, by name, once it has taken in what is under way. What it refused in
@@ -354,85 +430,5 @@ impl Subscription {
     /// Whether a response is due even if nothing differs.
     pub fn greeting_due(&self) -> bool {
         self.greeting_due
-    }
-
-    /// Notes that a response is on its way. Returns whether a refusal ended because there is newer
-    /// content.
-    pub fn sent(&mut self, outstanding: Outstanding) -> bool {
-        let refused = self.refused.len();
-        for resource in &outstanding.sent {
-            self.owed.remove(&resource.name);
-            self.absent.remove(&resource.name);
-            self.refused.remove(&resource.name);
-        }
-        for name in &outstanding.removed {
-            self.owed.remove(name);
-        }
-        self.greeting_due = false;
-        self.outstanding.push_back(outstanding);
-        self.refused.len() != refused
-    }
-
-    /// Takes the outstanding response that `nonce` belongs to; any other nonce is stale and
-    /// acknowledges nothing.
-    pub fn answered(&mut self, nonce: &str) -> Option<Outstanding> {
-        let number: u64 = nonce.parse().ok()?;
-        let mut outstanding = self.outstanding.iter();
-        let index = outstanding.position(|outstanding| outstanding.number == number)?;
-        self.outstanding.remove(index)
-    }
-
-    /// Notes that the proxy has taken over what `answered` gave.
-    pub fn acknowledge(&mut self, outstanding: &Outstanding) {
-        for resource in &outstanding.sent {
-            if self.wants(&resource.name) {
-                let held = Held {
-                    form: Some(Form::Known(resource.clone())),
-                    number: outstanding.number,
-                    ..Held::default()
-                };
-                self.held.insert(resource.name.clone(), held);
-            }
-        }
-        for name in &outstanding.removed {
-            self.held.remove(name);
-            if self.names.contains(name) {
-                self.absent.insert(name.clone());
-            }
-        }
-    }
-
-    /// Notes that nothing is known any more about what `outstanding` carried: a refused delta is
-    /// partly applied.
-    pub fn doubt(&mut self, outstanding: &Outstanding) {
-        for name in &outstanding.removed {
-            if let Some(held) = self.held.get_mut(name) {
-                held.maybe_gone = true;
-            }
-        }
-        for resource in &outstanding.sent {
-            if self.wants(&resource.name) && self.carrier(&resource.name).is_none() {
-                let held = self.held.entry(resource.name.clone()).or_default();
-                held.doubted.push(resource.clone());
-            }
-        }
-    }
-
-    /// Keeps `resource` from the proxy as long as its content stays: the proxy has its last good
-    /// form, or none.
-    pub fn refuse(&mut self, refusal: Refusal) {
-        let name = &refusal.resource.name.clone();
-        if let Some(held) = self.held.get_mut(name) {
-            // What was refused is not in force; another form that is in doubt still may be.
-            let version = &refusal.resource.version;
-            held.doubted.retain(|doubted| doubted.version != *version);
-            if held.form.is_none() && held.doubted.is_empty() {
-                self.held.remove(name);
-            }
-        }
-        self.owed.remove(name);
-        if self.wants(name) && self.carrier(name).is_none() {
-            self.refused.insert(name.clone(), refusal);
-        }
     }
 }

@@ -1,5 +1,7 @@
 //! The same protocol with the proxy it is for: a real Envoy takes what it is sent, and needs what
-//! it is sent again.
+//! it is sent again. In both variants, which differ in how many resources are sent.
+
+mod sotw;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,9 +40,13 @@ impl Drop for Envoy {
     }
 }
 
+/// The words by which a bootstrap chooses the variant.
+const DELTA: &str = "DELTA_GRPC";
+const SOTW: &str = "GRPC";
+
 impl Envoy {
-    fn start(server: SocketAddr) -> Self {
-        Self::start_with(&bootstrap(server))
+    fn start(server: SocketAddr, api_type: &str) -> Self {
+        Self::start_with(&bootstrap(server, api_type))
     }
 
     pub(crate) fn start_with(bootstrap: &Value) -> Self {
@@ -108,7 +114,7 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> Option<String> {
     head.starts_with("HTTP/1.1 200").then(|| body.into())
 }
 
-fn bootstrap(server: SocketAddr) -> Value {
+fn bootstrap(server: SocketAddr, api_type: &str) -> Value {
     let ads = json!({"ads": {}, "resource_api_version": "V3"});
     json!({
         "node": {"id": "envoy", "cluster": GATEWAY},
@@ -116,7 +122,7 @@ fn bootstrap(server: SocketAddr) -> Value {
         "cluster_manager": {"enable_deferred_cluster_creation": true},
         "dynamic_resources": {
             "ads_config": {
-                "api_type": "DELTA_GRPC",
+                "api_type": api_type,
                 "transport_api_version": "V3",
                 "set_node_on_first_message_only": true,
                 "grpc_services": [{"envoy_grpc": {
@@ -199,28 +205,29 @@ impl Edge {
             }),
         );
         route.references = [(Kind::Cluster, "app".into())].into();
+        let mut listener = resource(Kind::Listener, "edge", &self.listener());
+        listener.references = [(Kind::Route, "web".into())].into();
+        vec![cluster, endpoint, route, listener]
+    }
+
+    fn listener(&self) -> Value {
+        let ads = json!({"ads": {}, "resource_api_version": "V3"});
         let hcm =
             "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
         let router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
-        let mut listener = resource(
-            Kind::Listener,
-            "edge",
-            &json!({
-                "name": "edge",
-                "address": address(self.listen),
-                "filter_chains": [{"filters": [{
-                    "name": "hcm",
-                    "typed_config": {
-                        "@type": format!("type.googleapis.com/{hcm}"),
-                        "stat_prefix": self.stat_prefix,
-                        "rds": {"route_config_name": "web", "config_source": ads},
-                        "http_filters": [{"name": "router", "typed_config": {"@type": router}}],
-                    },
-                }]}],
-            }),
-        );
-        listener.references = [(Kind::Route, "web".into())].into();
-        vec![cluster, endpoint, route, listener]
+        json!({
+            "name": "edge",
+            "address": address(self.listen),
+            "filter_chains": [{"filters": [{
+                "name": "hcm",
+                "typed_config": {
+                    "@type": format!("type.googleapis.com/{hcm}"),
+                    "stat_prefix": self.stat_prefix,
+                    "rds": {"route_config_name": "web", "config_source": ads},
+                    "http_filters": [{"name": "router", "typed_config": {"@type": router}}],
+                },
+            }]}],
+        })
     }
 }
 
@@ -287,9 +294,13 @@ impl Server {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn envoy_serves_what_it_is_sent_and_takes_every_change() {
+    takes_every_change(DELTA).await;
+}
+
+async fn takes_every_change(api_type: &str) {
     let server = Server::start().await;
     let mut edge = edge().await;
-    let envoy = Envoy::start(server.address);
+    let envoy = Envoy::start(server.address, api_type);
     server.gives(&edge).await;
     envoy
         .awaits("listener_manager.total_listeners_active", 1)
@@ -326,9 +337,13 @@ async fn envoy_serves_what_it_is_sent_and_takes_every_change() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn envoy_is_sent_nothing_again_when_the_server_restarts() {
+    is_sent_nothing_again_after_a_restart(DELTA).await;
+}
+
+async fn is_sent_nothing_again_after_a_restart(api_type: &str) {
     let server = Server::start().await;
     let edge = edge().await;
-    let envoy = Envoy::start(server.address);
+    let envoy = Envoy::start(server.address, api_type);
     server.gives(&edge).await;
     envoy
         .awaits("listener_manager.total_listeners_active", 1)
@@ -375,11 +390,17 @@ async fn service() -> (SocketAddr, watch::Sender<Option<SocketAddr>>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn envoy_moves_to_another_replica_and_is_sent_nothing_again() {
+    let took = moves_to_another_replica(DELTA).await;
+    println!("the proxy is with the other replica after {took:?}");
+}
+
+/// Returns how long it took to move.
+async fn moves_to_another_replica(api_type: &str) -> Duration {
     let (first, second) = (Server::start().await, Server::start().await);
     let edge = edge().await;
     let (address, chosen) = service().await;
     chosen.send_replace(Some(first.address));
-    let envoy = Envoy::start(address);
+    let envoy = Envoy::start(address, api_type);
     first.gives(&edge).await;
     envoy
         .awaits("listener_manager.total_listeners_active", 1)
@@ -390,10 +411,7 @@ async fn envoy_moves_to_another_replica_and_is_sent_nothing_again() {
     chosen.send_replace(Some(second.address));
     let begun = Instant::now();
     tokio::join!(first.stop(), second.gives(&edge));
-    println!(
-        "the proxy is with the other replica after {:?}",
-        begun.elapsed()
-    );
+    let took = begun.elapsed();
     assert_eq!(second.sent(), (0, 0));
     assert_eq!(get(edge.listen, "/").await.as_deref(), Some("ok"));
     // It heard nothing at all: not even an empty update.
@@ -408,13 +426,20 @@ async fn envoy_moves_to_another_replica_and_is_sent_nothing_again() {
     };
     second.gives(&changed).await;
     assert_eq!(second.sent(), (1, 0));
+    took
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn envoy_refuses_one_of_many_and_gets_the_others() {
+    // At first four; then three, and the two good ones once more.
+    assert_eq!(refuses_one_of_many(DELTA).await, (4 + 3 + 2, 1));
+}
+
+/// Returns how many resources were sent and how many responses refused.
+async fn refuses_one_of_many(api_type: &str) -> (u64, u64) {
     let server = Server::start().await;
     let good = edge().await;
-    let envoy = Envoy::start(server.address);
+    let envoy = Envoy::start(server.address, api_type);
     server.gives(&good).await;
     let mut resources = good.resources();
     for name in ["x", "y", "z"] {
@@ -435,7 +460,6 @@ async fn envoy_refuses_one_of_many_and_gets_the_others() {
         .collect();
     assert_eq!(names, ["y"]);
     assert!(refused[0].message.contains("y"), "{}", refused[0].message);
-    // The three, and the two good ones once more.
-    assert_eq!(server.sent(), (4 + 3 + 2, 1));
     envoy.awaits("cluster_manager.active_clusters", 4).await;
+    server.sent()
 }

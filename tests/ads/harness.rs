@@ -1,16 +1,14 @@
 //! A scripted proxy and the server it talks to.
 
+mod wire;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use discovery::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
-use discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::core::v3::Node;
-use envoy_types::pb::envoy::service::discovery::v3 as discovery;
-use envoy_types::pb::google::rpc;
 use locum::xds::clients::Detail;
 use locum::xds::kind::Kind;
 use locum::xds::resource::{Readiness, Resource};
@@ -21,9 +19,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
+use wire::{Client, Heard, Said, Wire};
+pub(crate) use wire::{Delta, StateOfTheWorld};
 
 /// How long anything that must happen may take.
 pub(crate) const BOUND: Duration = Duration::from_secs(15);
+
+/// What an answer needs.
+const ANSWER: &str = "a response came before";
 
 /// The Gateway that most conversations are about.
 pub(crate) const GATEWAY: &str = "default/edge";
@@ -87,13 +90,20 @@ impl Server {
 
     /// The same with a `node.id` of its own.
     pub(crate) async fn connect_as(&self, node: &str, gateway: &str) -> Proxy<'_> {
+        self.open(node, gateway).await
+    }
+
+    /// The same with a stream in the state of the world.
+    pub(crate) async fn connect_sotw(&self, gateway: &str) -> Proxy<'_, StateOfTheWorld> {
+        self.open("proxy", gateway).await
+    }
+
+    async fn open<W: Wire>(&self, node: &str, gateway: &str) -> Proxy<'_, W> {
         let (requests, receiver) = mpsc::channel(16);
-        let mut client =
-            AggregatedDiscoveryServiceClient::connect(format!("http://{}", self.address))
-                .await
-                .unwrap();
+        let mut client = Client::connect(format!("http://{}", self.address))
+            .await
+            .unwrap();
         let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
-        let responses = client.delta_aggregated_resources(stream).await.unwrap();
         let node = Node {
             id: node.into(),
             cluster: gateway.into(),
@@ -104,17 +114,51 @@ impl Server {
             gateway: gateway.into(),
             node: Some(node),
             requests,
-            responses: responses.into_inner(),
+            responses: W::open(&mut client, stream).await.unwrap(),
+            wire: W::default(),
             nonces: HashMap::new(),
-            fences: 0,
+            heard: 0,
         }
+    }
+
+    /// How many responses the proxies of a Gateway were sent.
+    fn responses(&self, gateway: &str) -> u64 {
+        let reports = self.shared.clients.reports(Detail::Counts);
+        let ours = reports.iter().filter(|report| report.gateway == gateway);
+        let types = ours.flat_map(|report| report.types.values());
+        types.map(|of_type| of_type.sent.responses).sum()
+    }
+
+    /// How many requests were for types that are not served.
+    fn unserved(&self) -> u64 {
+        let metrics = self.metrics();
+        let mut lines = metrics.lines();
+        let line = lines.find_map(|line| line.strip_prefix("locum_xds_unknown_types_total "));
+        line.expect("it is counted").parse().unwrap()
+    }
+
+    /// What the metrics say, as text.
+    pub(crate) fn metrics(&self) -> String {
+        let mut registry = prometheus_client::registry::Registry::default();
+        self.shared.metrics.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text
     }
 }
 
-/// Plays a whole conversation between one proxy and a server of its own.
+/// Plays a whole conversation between one proxy that speaks delta and a server of its own.
 pub(crate) async fn play(conversation: &str) {
     let server = Server::start().await;
-    server.connect(GATEWAY).await.play(conversation).await;
+    let mut proxy = server.connect(GATEWAY).await;
+    proxy.play(conversation).await;
+}
+
+/// The same in the state of the world.
+pub(crate) async fn play_sotw(conversation: &str) {
+    let server = Server::start().await;
+    let mut proxy = server.connect_sotw(GATEWAY).await;
+    proxy.play(conversation).await;
 }
 
 /// Waits until something is so.
@@ -128,19 +172,21 @@ pub(crate) async fn eventually(what: &str, mut so: impl FnMut() -> bool) {
 }
 
 /// A proxy that says what it is told to.
-pub(crate) struct Proxy<'server> {
+pub(crate) struct Proxy<'server, W: Wire = Delta> {
     server: &'server Server,
     gateway: String,
     /// Until it has been sent.
     pub(crate) node: Option<Node>,
-    pub(crate) requests: mpsc::Sender<DeltaDiscoveryRequest>,
-    pub(crate) responses: Streaming<DeltaDiscoveryResponse>,
+    pub(crate) requests: mpsc::Sender<W::Request>,
+    pub(crate) responses: Streaming<W::Response>,
+    wire: W,
     /// The nonces of each kind that have not been answered, oldest first.
     nonces: HashMap<Kind, VecDeque<String>>,
-    fences: u32,
+    /// How many responses came.
+    heard: u64,
 }
 
-impl Proxy<'_> {
+impl<W: Wire> Proxy<'_, W> {
     /// Plays a conversation, a line for each message:
     ///
     /// ```text
@@ -153,6 +199,17 @@ impl Proxy<'_> {
     /// > cluster stale                    acknowledge a response that is not the last
     /// < cluster a:1 b:1 -c               must be the next response: resources and removals, in any order
     /// < nothing                          must be silence: all that has been sent so far was expected
+    /// ```
+    ///
+    /// In the state of the world:
+    ///
+    /// ```text
+    /// > cluster had a:1 b:2              the first request, with version_info
+    /// > endpoint a b                     ask for these names: without a response before, or once more
+    /// > endpoint ack a b                 the same with an acknowledgement; without names as before
+    /// > endpoint none                    ask for no name
+    /// > cluster last                     acknowledge the last response, and none before it
+    /// < endpoint                         a response without resources tells a version
     /// ```
     pub(crate) async fn play(&mut self, conversation: &str) {
         for line in conversation.lines().map(str::trim) {
@@ -169,42 +226,25 @@ impl Proxy<'_> {
     async fn say(&mut self, message: &str) {
         let (kind, rest) = message.split_once(' ').unwrap_or((message, ""));
         let kind = kind_of(kind);
-        let mut request = DeltaDiscoveryRequest {
+        let nonces = self.nonces.entry(kind).or_default();
+        let mut said = Said {
             node: self.node.take(),
-            type_url: kind.type_url().into(),
-            ..Default::default()
-        };
-        let mut nonce = || {
-            let nonces = self.nonces.entry(kind).or_default();
-            nonces.pop_front().expect("a response came before")
+            ..Said::default()
         };
         if let Some(words) = rest.strip_prefix("nack ") {
-            request.response_nonce = nonce();
-            request.error_detail = Some(rpc::Status {
-                message: words.into(),
-                ..Default::default()
-            });
-            return self.send(request).await;
-        }
-        for word in rest.split_whitespace() {
-            match (word, &word[..1]) {
-                ("ack", _) => request.response_nonce = nonce(),
-                ("stale", _) => request.response_nonce = "stale".into(),
-                ("had", _) => {}
-                (_, "+") => request.resource_names_subscribe.push(word[1..].into()),
-                (_, "-") => request.resource_names_unsubscribe.push(word[1..].into()),
-                _ => {
-                    let resource = resource(kind, word);
-                    let version = resource.version.0.to_string();
-                    let versions = &mut request.initial_resource_versions;
-                    versions.insert(resource.name.to_string(), version);
+            said.nonce = nonces.pop_front().expect(ANSWER);
+            said.refusal = Some(words.into());
+        } else {
+            for word in rest.split_whitespace() {
+                match word {
+                    "ack" => said.nonce = nonces.pop_front().expect(ANSWER),
+                    "last" => said.nonce = nonces.drain(..).next_back().expect(ANSWER),
+                    "stale" => said.nonce = "stale".into(),
+                    _ => said.words.push(word),
                 }
             }
         }
-        self.send(request).await;
-    }
-
-    async fn send(&mut self, request: DeltaDiscoveryRequest) {
+        let request = self.wire.request(kind, said);
         self.requests.send(request).await.unwrap();
     }
 
@@ -212,22 +252,39 @@ impl Proxy<'_> {
         let mut expected = message.split_whitespace();
         let kind = kind_of(expected.next().unwrap());
         let expected: BTreeSet<_> = expected.map(str::to_owned).collect();
-        let response = self.response(message).await;
+        let heard = self.response(message).await;
         assert_eq!(
             (kind.type_url(), expected),
-            (response.type_url.as_str(), words(kind, &response)),
+            (heard.type_url.as_str(), heard.words),
             "awaiting: {message}"
         );
-        self.nonces
-            .entry(kind)
-            .or_default()
-            .push_back(response.nonce);
+        self.nonces.entry(kind).or_default().push_back(heard.nonce);
     }
 
-    async fn response(&mut self, awaited: &str) -> DeltaDiscoveryResponse {
+    async fn response(&mut self, awaited: &str) -> Heard {
         let message = timeout(BOUND, self.responses.message()).await;
         let message = message.unwrap_or_else(|_| panic!("awaiting: {awaited}: silence"));
-        message.unwrap().expect("the stream is open")
+        self.heard += 1;
+        let response = message.unwrap().expect("the stream is open");
+        self.wire.heard(&response)
+    }
+
+    /// Ends the stream; returns what the proxy remembers of it.
+    pub(crate) async fn hang_up(self) -> W {
+        let Self {
+            server,
+            gateway,
+            requests,
+            responses,
+            wire,
+            ..
+        } = self;
+        drop((requests, responses));
+        eventually("the server lets go of the proxy", || {
+            server.shared.clients.count(&gateway) == 0
+        })
+        .await;
+        wire
     }
 
     /// The status that ends the stream.
@@ -242,35 +299,25 @@ impl Proxy<'_> {
         ended.await.expect("the server ends the stream")
     }
 
-    /// Asks for a secret that does not exist: what was on its way before comes before the answer.
+    /// Asks for what is not served and waits until that is counted: what was said before has been
+    /// taken in then, and what follows from it was sent.
     async fn hear_nothing(&mut self, line: &str) {
-        self.fences += 1;
-        let fence = format!("fence-{}", self.fences);
-        self.say(&format!("secret +{fence}")).await;
-        let response = self.response(line).await;
-        let found = (response.type_url.as_str(), words(Kind::Secret, &response));
-        let fence = BTreeSet::from([format!("-{fence}")]);
-        assert_eq!(found, (Kind::Secret.type_url(), fence), "awaiting silence");
-        self.nonces
-            .entry(Kind::Secret)
-            .or_default()
-            .push_back(response.nonce);
-        self.say("secret ack").await;
+        let before = self.server.unserved();
+        let request = W::unserved(self.node.take());
+        self.requests.send(request).await.unwrap();
+        eventually("all is taken in", || self.server.unserved() > before).await;
+        if self.server.responses(&self.gateway) > self.heard {
+            let heard = self.response(line).await;
+            panic!("awaiting silence: {} {:?}", heard.type_url, heard.words);
+        }
     }
 }
 
-fn words(kind: Kind, response: &DeltaDiscoveryResponse) -> BTreeSet<String> {
-    let sent = response.resources.iter().map(|found| {
-        let word = (1..=9).map(|content| format!("{}:{content}", found.name));
-        let mut word = word.filter(|word| *resource(kind, word).version.0 == *found.version);
-        let word = word.next().unwrap_or_else(|| format!("{}:?", found.name));
-        let any = found.resource.as_ref().unwrap();
-        assert_eq!(any.type_url, kind.type_url());
-        assert_eq!(any.value, *resource(kind, &word).body, "the body of {word}");
-        word
-    });
-    let removed = response.removed_resources.iter();
-    sent.chain(removed.map(|name| format!("-{name}"))).collect()
+impl Proxy<'_, StateOfTheWorld> {
+    /// Makes it one that has been here before.
+    pub(crate) fn remember(&mut self, earlier: StateOfTheWorld) {
+        self.wire = earlier.on_another_stream();
+    }
 }
 
 fn kind_of(name: &str) -> Kind {

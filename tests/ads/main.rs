@@ -18,5 +18,6 @@ mod properties;
 mod reconnect;
 mod refusals;
 mod replicas;
+mod sotw;
 mod subscriptions;
 mod trust;

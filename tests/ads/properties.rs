@@ -14,7 +14,7 @@ use std::time::Duration;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use envoy_types::pb::google::rpc;
 use locum::xds::kind::Kind;
-use locum::xds::message::{Event, Output, Response};
+use locum::xds::message::{Event, Output, Response, Variant};
 use locum::xds::resource::Resource;
 use locum::xds::snapshot::Snapshot;
 use locum::xds::stream::Stream;
@@ -150,7 +150,6 @@ fn is_bad(resource: &Resource) -> bool {
     resource.body == bad.body
 }
 
-#[derive(Default)]
 struct Model {
     stream: Stream,
     now: Duration,
@@ -169,8 +168,15 @@ struct Model {
 impl Model {
     fn new(names_culprits: bool) -> Self {
         let mut model = Self {
+            stream: Stream::new(Variant::Delta),
+            now: Duration::ZERO,
+            snapshot: None,
+            queue: VecDeque::new(),
+            has: BTreeMap::new(),
+            names: BTreeMap::new(),
+            excused: BTreeSet::new(),
+            refused: BTreeSet::new(),
             names_culprits,
-            ..Self::default()
         };
         model.connect();
         model
@@ -178,7 +184,7 @@ impl Model {
 
     /// Opens a stream and says what it has, as Envoy does: all types at once.
     fn connect(&mut self) {
-        self.stream = Stream::default();
+        self.stream = Stream::new(Variant::Delta);
         self.queue.clear();
         self.excused.clear();
         if let Some(snapshot) = self.snapshot.clone() {

@@ -216,9 +216,6 @@ async fn a_type_that_is_not_served_does_not_end_the_stream() {
              < cluster a:1",
         )
         .await;
-    let mut registry = prometheus_client::registry::Registry::default();
-    server.shared.metrics.register(&mut registry);
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    let text = server.metrics();
     assert!(text.contains("locum_xds_unknown_types_total 1\n"), "{text}");
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::xds::kind::Kind;
 use crate::xds::order::Subscriptions;
 use crate::xds::resource::Resource;
-use crate::xds::subscription::Form;
+use crate::xds::subscription::{Form, Outstanding};
 
 /// What is referred to among the resources of one kind.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl References {
                 }
             }
             let outstanding = subscription.outstanding.iter();
-            for resource in outstanding.flat_map(|outstanding| &outstanding.sent) {
+            for resource in outstanding.flat_map(Outstanding::forms) {
                 references.passing.extend(targets(resource, kind));
             }
         }
@@ -126,8 +126,9 @@ fn reachable(kind: Kind) -> BTreeSet<Kind> {
     kinds
 }
 
-/// Whether the proxy came back with resources of `kind` and has not said yet what else it has that
-/// may refer to them: it sends its subscriptions one after the other. One that starts has nothing.
+/// Whether the proxy came back with resources of `kind` and it is not known yet what else it has
+/// that may refer to them: it sends its subscriptions one after the other, and may bring a set along
+/// of which only the version is known. One that starts has nothing.
 fn is_unheard(subscriptions: &Subscriptions, kind: Kind) -> bool {
     if subscriptions.get(&kind).is_none_or(|of| of.began_empty()) {
         return false;
@@ -141,7 +142,10 @@ fn is_unheard(subscriptions: &Subscriptions, kind: Kind) -> bool {
         })
     };
     let mut holders = Kind::ALL.into_iter().filter(|of| may_refer(*of, kind));
-    holders.any(|of| !subscriptions.contains_key(&of) && (of != Kind::Route || routed()))
+    holders.any(|of| match subscriptions.get(&of) {
+        Some(subscription) => subscription.is_unlisted(),
+        None => of != Kind::Route || routed(),
+    })
 }
 
 /// The names of a kind that a resource refers to.

@@ -84,12 +84,18 @@ impl<R: Request> Session<R> {
         first: R,
         stopped: impl Future<Output = ()>,
     ) -> Result<(), Status> {
-        tracing::info!(node = proxy.id, gateway = proxy.gateway, "proxy connected");
+        let variant = R::VARIANT;
+        tracing::info!(
+            node = proxy.id,
+            gateway = proxy.gateway,
+            ?variant,
+            "proxy connected"
+        );
         let mut conversation = Conversation {
             connection: self
                 .shared
                 .clients
-                .connect(proxy.clone(), self.peer.address),
+                .connect(proxy.clone(), self.peer.address, variant),
             board: self.shared.board.subscribe(&proxy.gateway),
             session: self,
             proxy,

@@ -1,0 +1,56 @@
+//! What a response is made of, before it has a form: what it carries, in which order, and what of
+//! it is news.
+
+use std::sync::Arc;
+
+use crate::xds::kind::Kind;
+use crate::xds::resource::{Resource, Version};
+
+/// The most bytes of resources in one response that need not be complete (one resource may be
+/// larger): the rest follows when it is acknowledged, so that a proxy with thousands of clusters
+/// starts on the first while the last are under way.
+pub const RESPONSE_BYTES: usize = 4 << 20;
+
+/// What a response brings and takes away.
+#[derive(Clone, Debug, Default)]
+pub struct Content {
+    /// The version of all that the proxy has of this type with it; nothing in delta.
+    pub version: Option<Version>,
+    /// Everything that it carries.
+    pub resources: Vec<Arc<Resource>>,
+    /// Of these what is new to the proxy, or may be.
+    pub sent: Vec<Arc<Resource>>,
+    /// Of these what the proxy acknowledged before and may have lost since.
+    pub again: Vec<Arc<Resource>>,
+    /// Of these what the proxy refused before and is to refuse again.
+    pub stand_ins: Vec<Arc<Resource>>,
+    /// What goes with it.
+    pub removed: Vec<Arc<str>>,
+    /// Whether it tells a version and nothing else. A proxy need not answer that: Envoy does not
+    /// if it asks for nothing of the type any more.
+    pub is_notice: bool,
+}
+
+/// Clusters that name others (aggregates) after those they name: Envoy wants every listed cluster
+/// to be there. As sending is in this order and goes on only when what went before is acknowledged,
+/// cutting a response keeps it.
+pub(super) fn aggregates_last(mut clusters: Vec<Arc<Resource>>) -> Vec<Arc<Resource>> {
+    let names_others = |cluster: &Arc<Resource>| {
+        let mut references = cluster.references.iter();
+        references.any(|(kind, _)| *kind == Kind::Cluster)
+    };
+    clusters.sort_by_key(names_others);
+    clusters
+}
+
+/// The first resources that fit into one response.
+pub(super) fn fitting(mut resources: Vec<Arc<Resource>>) -> Vec<Arc<Resource>> {
+    let mut bytes = 0;
+    let fits = resources.iter().take_while(|resource| {
+        bytes += resource.body.len();
+        bytes <= RESPONSE_BYTES
+    });
+    let fits = fits.count().max(1);
+    resources.truncate(fits);
+    resources
+}

@@ -1,0 +1,140 @@
+//! What a proxy was sent and how it answered: the books that a subscription keeps of it.
+
+use std::sync::Arc;
+
+use super::{Form, Held, Outstanding, Subscription};
+use crate::xds::refusal::Refusal;
+use crate::xds::resource::Resource;
+
+impl Subscription {
+    /// Whether the proxy is to be told the version of what it has, even if nothing differs.
+    pub fn version_due(&self) -> bool {
+        self.version_due && !self.names.is_empty()
+    }
+
+    /// Takes names that are not in the snapshot for known to be absent, where a variant cannot say
+    /// so: the proxy keeps what it had until it gives up the name, and waits for what it had not.
+    pub fn pass_over(&mut self, gone: &[Arc<str>], missing: Vec<Arc<str>>) {
+        for name in gone.iter().filter(|name| !self.names.contains(*name)) {
+            self.held.remove(name);
+        }
+        for name in missing {
+            self.owed.remove(&name);
+            self.absent.insert(name);
+        }
+    }
+
+    /// Notes that a response with `carried` is on its way. Returns whether a refusal ended because
+    /// there is newer content.
+    pub fn sent(&mut self, outstanding: Outstanding, carried: &[Arc<Resource>]) -> bool {
+        if let Some(set) = self.claimed.take()
+            && self.wildcard
+        {
+            for resource in &outstanding.sent {
+                let held = self.held.entry(resource.name.clone());
+                held.or_insert_with(|| Held::part_of(&set));
+            }
+        }
+        for resource in carried {
+            self.owed.remove(&resource.name);
+        }
+        let refused = self.refused.len();
+        for resource in &outstanding.sent {
+            self.absent.remove(&resource.name);
+            self.refused.remove(&resource.name);
+        }
+        for name in &outstanding.removed {
+            self.owed.remove(name);
+        }
+        self.greeting_due = false;
+        self.version_due = false;
+        self.last = outstanding.number;
+        self.outstanding.push_back(outstanding);
+        self.refused.len() != refused
+    }
+
+    /// Notes that the proxy was told the version of what it has, in the response of this number.
+    pub fn told_version(&mut self, number: u64) {
+        self.version_due = false;
+        self.greeting_due = false;
+        self.claimed = None;
+        self.last = number;
+    }
+
+    /// Takes the outstanding response that `nonce` belongs to; any other nonce is stale and
+    /// acknowledges nothing.
+    pub fn answered(&mut self, nonce: &str) -> Option<Outstanding> {
+        let number: u64 = nonce.parse().ok()?;
+        let mut outstanding = self.outstanding.iter();
+        let index = outstanding.position(|outstanding| outstanding.number == number)?;
+        self.outstanding.remove(index)
+    }
+
+    /// Takes the outstanding responses that are older than `number`.
+    pub fn overtaken(&mut self, number: u64) -> Vec<Outstanding> {
+        let newer = self.outstanding.iter();
+        let index = newer.take_while(|older| older.number < number).count();
+        self.outstanding.drain(..index).collect()
+    }
+
+    /// Takes away the names of what the proxy would have to refuse for ever.
+    pub fn give_up(&mut self, stand_ins: &[Arc<Resource>]) {
+        for resource in stand_ins {
+            self.held.remove(&resource.name);
+        }
+    }
+
+    /// Notes that the proxy has taken over what `answered` gave.
+    pub fn acknowledge(&mut self, outstanding: &Outstanding) {
+        for resource in outstanding.forms() {
+            if self.wants(&resource.name) {
+                let held = Held {
+                    form: Some(Form::Known(resource.clone())),
+                    number: outstanding.number,
+                    ..Held::default()
+                };
+                self.held.insert(resource.name.clone(), held);
+            }
+        }
+        for name in &outstanding.removed {
+            self.held.remove(name);
+            if self.names.contains(name) {
+                self.absent.insert(name.clone());
+            }
+        }
+    }
+
+    /// Notes that nothing is known any more about what `outstanding` carried: a refused response
+    /// is partly applied.
+    pub fn doubt(&mut self, outstanding: &Outstanding) {
+        for name in &outstanding.removed {
+            if let Some(held) = self.held.get_mut(name) {
+                held.maybe_gone = true;
+            }
+        }
+        for resource in &outstanding.sent {
+            if self.wants(&resource.name) && self.carrier(&resource.name).is_none() {
+                let held = self.held.entry(resource.name.clone()).or_default();
+                held.doubted.push(resource.clone());
+            }
+        }
+    }
+
+    /// Keeps `resource` from the proxy as long as its content stays: the proxy has its last good
+    /// form, or none.
+    pub fn refuse(&mut self, refusal: Refusal) {
+        let name = &refusal.resource.name.clone();
+        if let Some(held) = self.held.get_mut(name) {
+            // What was refused is not in force; another form that is in doubt still may be.
+            let version = &refusal.resource.version;
+            held.doubted.retain(|doubted| doubted.version != *version);
+            if held.form.is_none() && held.doubted.is_empty() {
+                self.held.remove(name);
+            }
+        }
+        self.owed.remove(name);
+        if self.wants(name) && self.carrier(name).is_none() {
+            self.refused.insert(name.clone(), refusal);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! A resource that a proxy refuses takes nothing else with it, though sets are complete.
+
+use crate::harness::play_sotw as play;
+
+#[tokio::test]
+async fn a_resource_that_is_named_keeps_its_last_good_form_in_the_set() {
+    play(
+        "serve cluster a:1, cluster b:1, cluster c:1
+         > cluster
+         < cluster a:1 b:1 c:1
+         > cluster ack
+         serve cluster a:2, cluster b:2, cluster c:1
+         < cluster a:2 b:2 c:1
+         > cluster nack Error adding/updating cluster(s) b: no good
+         < cluster a:2 b:1 c:1
+         > cluster ack
+         < nothing
+         serve cluster a:3, cluster b:2, cluster c:1
+         < cluster a:3 b:1 c:1
+         > cluster ack
+         serve cluster a:3, cluster b:3, cluster c:1
+         < cluster a:3 b:3 c:1
+         > cluster ack
+         < nothing",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_resource_that_is_refused_is_kept_out() {
+    play(
+        "serve listener l:1, listener bad:1
+         > listener
+         < listener l:1 bad:1
+         > listener nack Error adding/updating listener(s) bad: no good
+         < listener l:1
+         > listener ack
+         < nothing
+         serve listener l:2, listener bad:1
+         < listener l:2
+         > listener ack
+         serve listener l:2, listener bad:2
+         < listener l:2 bad:2",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_resource_that_is_not_named_is_found_by_halves() {
+    play(
+        "serve cluster a:1, cluster b:1, cluster c:1, cluster d:1
+         > cluster
+         < cluster a:1 b:1 c:1 d:1
+         > cluster ack
+         serve cluster a:2, cluster b:2, cluster c:2, cluster d:2
+         < cluster a:2 b:2 c:2 d:2
+         > cluster nack malformed
+         < cluster a:2 b:2 c:1 d:1
+         > cluster ack
+         < cluster a:2 b:2 c:2 d:2
+         > cluster nack malformed
+         < cluster a:2 b:2 c:2 d:1
+         > cluster nack malformed
+         < cluster a:2 b:2 c:1 d:2
+         > cluster ack
+         < nothing",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn endpoints_that_are_refused_are_found_by_halves_among_what_was_sent() {
+    play(
+        "serve endpoint a:1, endpoint b:1, endpoint c:1
+         > endpoint a b c
+         < endpoint a:1 b:1 c:1
+         > endpoint ack
+         serve endpoint a:2, endpoint b:2, endpoint c:1
+         < endpoint a:2 b:2
+         > endpoint nack malformed
+         < endpoint a:2
+         > endpoint ack
+         < endpoint b:2
+         > endpoint nack malformed
+         < nothing",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_removal_that_was_refused_with_others_is_made_again() {
+    play(
+        "serve cluster a:1, cluster b:1, cluster x:1
+         > cluster
+         < cluster a:1 b:1 x:1
+         > cluster ack
+         > listener
+         < listener
+         > listener ack
+         > route
+         serve cluster a:2, cluster b:2
+         < cluster a:2 b:2
+         > cluster nack b: no good
+         < cluster a:2 b:1
+         > cluster ack
+         < nothing",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_refused_resource_that_goes_back_is_not_sent_again() {
+    play(
+        "serve cluster a:1
+         > cluster
+         < cluster a:1
+         > cluster ack
+         serve cluster a:2
+         < cluster a:2
+         > cluster nack a: no good
+         < nothing
+         serve cluster a:1
+         < nothing",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_proxy_refuses_and_has_in_a_form_that_is_not_known_is_not_taken_from_it() {
+    play(
+        "serve listener l:2, listener m:2
+         > listener had l:1 m:1
+         < listener l:2 m:2
+         > listener nack Error adding/updating listener(s) l: no good
+         < listener l:2 m:2
+         > listener nack Error adding/updating listener(s) l: no good
+         < nothing
+         serve listener l:2, listener m:3
+         < listener l:2 m:3
+         > listener nack Error adding/updating listener(s) l: no good
+         < nothing
+         serve listener l:3, listener m:3
+         < listener l:3 m:3
+         > listener ack
+         < nothing",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_not_named_in_a_refusal_holds_up_no_other() {
+    play(
+        "serve listener l:2, listener m:2
+         > listener had l:1 m:1
+         < listener l:2 m:2
+         > listener nack l: no good
+         < listener l:2 m:2
+         > listener nack malformed
+         < listener m:2
+         > listener ack
+         serve listener l:2, listener m:3
+         < listener m:3
+         > listener ack
+         < nothing",
+    )
+    .await;
+}
