@@ -30,6 +30,7 @@ use prost::{Message as _, Name as _};
 use crate::model::MAX_EXPRESSION;
 use crate::resource::ObjectName;
 use crate::xds::json;
+use crate::xds::message::Variant;
 use crate::xds::wire::{ads, duration, pipe, socket_address, spoken};
 
 pub use ready::READY;
@@ -65,6 +66,8 @@ pub struct Bootstrap {
     pub gateway: ObjectName,
     /// Where it finds Locum.
     pub xds: XdsAddress,
+    /// How it asks there.
+    pub variant: Variant,
     /// How the two know each other; nothing for plaintext.
     pub tls: Option<ProxyTls>,
     pub admin: AdminAddress,
@@ -116,7 +119,7 @@ impl Bootstrap {
             }),
             dynamic_resources: Some(pb::bootstrap::DynamicResources {
                 ads_config: Some(core::ApiConfigSource {
-                    api_type: core::api_config_source::ApiType::DeltaGrpc.into(),
+                    api_type: api_type(self.variant).into(),
                     set_node_on_first_message_only: true,
                     ..to_locum()
                 }),
@@ -200,6 +203,13 @@ fn static_cluster(name: &str, address: core::Address) -> Cluster {
             ..ClusterLoadAssignment::default()
         }),
         ..Cluster::default()
+    }
+}
+
+fn api_type(variant: Variant) -> core::api_config_source::ApiType {
+    match variant {
+        Variant::Delta => core::api_config_source::ApiType::DeltaGrpc,
+        Variant::StateOfTheWorld => core::api_config_source::ApiType::Grpc,
     }
 }
 

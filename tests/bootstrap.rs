@@ -9,6 +9,7 @@ use locum::bootstrap::{AdminAddress, Bootstrap, ProxyTls, XdsAddress};
 use locum::proxy::Binary;
 use locum::resource::ObjectName;
 use locum::trust::{Authority, Domain, PROXY_LIFE};
+use locum::xds::message::Variant;
 
 /// What `envoy/bootstrap.yaml` says in YAML with comments.
 fn beside_serve() -> Bootstrap {
@@ -16,6 +17,7 @@ fn beside_serve() -> Bootstrap {
         node_id: "envoy".into(),
         gateway: ObjectName::new("default", "eg"),
         xds: XdsAddress::Ip("127.0.0.1:18000".parse().unwrap()),
+        variant: Variant::Delta,
         tls: None,
         admin: AdminAddress::Ip("127.0.0.1:19000".parse().unwrap()),
         ready_port: None,
@@ -70,6 +72,18 @@ fn the_shipped_bootstrap_says_what_locum_would_write() {
 #[tokio::test]
 async fn envoy_takes_the_shipped_bootstrap() {
     assert_valid(&shipped()).await;
+}
+
+#[test]
+fn the_variant_is_the_type_of_the_discovery_service_and_nothing_else() {
+    let mut bootstrap = beside_serve();
+    let mut delta = bootstrap.json();
+    bootstrap.variant = Variant::StateOfTheWorld;
+    let sotw = bootstrap.json();
+    let api_type = "/dynamic_resources/ads_config/api_type";
+    assert_eq!(delta.pointer(api_type).unwrap(), "DELTA_GRPC");
+    *delta.pointer_mut(api_type).unwrap() = "GRPC".into();
+    assert_eq!(sotw, delta);
 }
 
 #[tokio::test]

@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use anyhow::Context as _;
-use clap::{Args, value_parser};
+use clap::{Args, ValueEnum, value_parser};
 
 use super::options::{EnvoyAdmin, GatewayName, Misuse, host_name};
 use super::output::{Format, FormatOption, in_form, write_document};
 use crate::bootstrap::{Bootstrap, ProxyTls, XdsAddress};
+use crate::xds::message::Variant;
 
 /// Print a configuration to start an Envoy with
 ///
@@ -20,6 +21,8 @@ use crate::bootstrap::{Bootstrap, ProxyTls, XdsAddress};
 #[command(after_help = "Examples:
   locum bootstrap --gateway default/eg > envoy.yaml && envoy -c envoy.yaml
   locum bootstrap --gateway default/eg --xds-address locum.locum-system:18000
+  locum bootstrap --gateway default/eg --xds-variant sotw
+                                          for an Envoy that shall be told complete sets, not differences
   locum bootstrap --gateway default/eg --xds-address locum.locum-system:18000 --tls /etc/envoy/tls -d /run/envoy
                                           with mutual TLS; then envoy -c /run/envoy/envoy.yaml
 
@@ -38,6 +41,15 @@ pub(super) struct Options {
         default_value = "127.0.0.1:18000"
     )]
     xds_address: XdsTarget,
+    /// How the Envoy is told of changes: by differences (delta), or by complete sets of clusters and
+    /// listeners (sotw, state of the world)
+    #[arg(
+        long,
+        env = "LOCUM_XDS_VARIANT",
+        value_name = "VARIANT",
+        default_value = "delta"
+    )]
+    xds_variant: XdsVariant,
     /// The Envoy's own name, unique among the Gateway's Envoys [default: the machine's name]
     #[arg(long, env = "LOCUM_NODE_ID", value_name = "ID")]
     node_id: Option<String>,
@@ -77,6 +89,12 @@ pub(super) struct Options {
 #[derive(Clone, Debug)]
 struct XdsTarget(XdsAddress);
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum XdsVariant {
+    Delta,
+    Sotw,
+}
+
 impl Options {
     /// Prints the bootstrap, or writes it with its files.
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
@@ -89,6 +107,10 @@ impl Options {
             },
             gateway: self.gateway.0,
             xds: self.xds_address.0,
+            variant: match self.xds_variant {
+                XdsVariant::Delta => Variant::Delta,
+                XdsVariant::Sotw => Variant::StateOfTheWorld,
+            },
             admin: self.admin.envoy_admin_address.0,
             ready_port: self.ready_port,
         };

@@ -17,6 +17,7 @@ use crate::bootstrap::{AdminAddress, Bootstrap, XdsAddress};
 use crate::model::Gateway;
 use crate::pipeline::State;
 use crate::resource::ObjectName;
+use crate::xds::message::Variant;
 
 /// What all Envoys of a fleet have in common.
 #[derive(Debug)]
@@ -307,6 +308,7 @@ impl Plan {
             node_id: format!("run/{gateway}"),
             gateway: gateway.clone(),
             xds: XdsAddress::Ip(self.xds),
+            variant: Variant::Delta,
             tls: None,
             admin: AdminAddress::Unix(place.admin_socket.clone()),
             ready_port: None,

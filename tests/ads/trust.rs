@@ -21,6 +21,7 @@ use locum::trust::{
     Authority, Certificate, Domain, Files, Issued, PROXY_LIFE, Paths, Renewal, ServerNames, Texts,
     Tls,
 };
+use locum::xds::message::Variant;
 use locum::xds::server::{Listener, Shared};
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject as _;
@@ -308,6 +309,7 @@ impl Volume {
             node_id: "envoy".into(),
             gateway: ObjectName::new("default", "edge"),
             xds: XdsAddress::Ip(server),
+            variant: Variant::Delta,
             tls: Some(tls),
             admin: AdminAddress::Ip(ANY_PORT.parse().unwrap()),
             ready_port: None,

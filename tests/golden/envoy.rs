@@ -14,6 +14,7 @@ use locum::proxy::Binary;
 use locum::resource::ObjectName;
 use locum::xds::clients::Detail;
 use locum::xds::config_dump::{self, ConfigDump, Contents};
+use locum::xds::message::Variant;
 use locum::xds::server::{self, Listener, Shared};
 use locum::xds::snapshot::Snapshot;
 use tokio::net::{UnixListener, UnixStream};
@@ -61,6 +62,7 @@ impl Envoy {
             node_id: "golden".into(),
             gateway: ObjectName::new("golden", "envoy"),
             xds: XdsAddress::Unix(xds),
+            variant: Variant::Delta,
             tls: None,
             admin: AdminAddress::Unix(folder.path().join("admin")),
             ready_port: None,

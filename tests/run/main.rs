@@ -15,3 +15,4 @@ mod lifecycle;
 mod shutdown;
 mod standalone;
 mod translate;
+mod variants;
