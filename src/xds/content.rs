@@ -26,9 +26,19 @@ pub struct Content {
     pub stand_ins: Vec<Arc<Resource>>,
     /// What goes with it.
     pub removed: Vec<Arc<str>>,
-    /// Whether it tells a version and nothing else. A proxy need not answer that: Envoy does not
-    /// if it asks for nothing of the type any more.
+    /// Whether it tells a version and nothing else. A proxy need not answer that: Envoy takes it
+    /// and says nothing if it asks for nothing of the type any more.
     pub is_notice: bool,
+}
+
+impl Content {
+    /// Whether it carries all resources of the same type that `resource` names.
+    pub(super) fn has_all_named_by(&self, resource: &Resource) -> bool {
+        let carries = |name: &Arc<str>| self.resources.iter().any(|one| one.name == *name);
+        let references = resource.references.iter();
+        let mut named = references.filter(|(kind, _)| *kind == resource.kind);
+        named.all(|(_, name)| carries(name))
+    }
 }
 
 /// Clusters that name others (aggregates) after those they name: Envoy wants every listed cluster

@@ -161,5 +161,6 @@ fn complete_set(
     let versions = versions.map(|resource| (&*resource.name, &resource.version));
     content.version = Some(Version::of_set(versions));
     content.resources = aggregates_last(content.resources);
+    content.sent = aggregates_last(content.sent);
     content
 }

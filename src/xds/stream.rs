@@ -2,8 +2,8 @@
 //! events out.
 //!
 //! The same for both variants of the protocol: they hold one subscription against one snapshot, in
-//! one order, and differ in what a response says of it ([`Content`]) and in how messages look
-//! ([`delta`], [`sotw`]).
+//! one order, and differ in what a response says of it and how ([`delta`](crate::xds::delta),
+//! [`sotw`](crate::xds::sotw)).
 //!
 //! No socket, no clock: time comes in as the [`Duration`] since the stream's start, and
 //! [`Stream::deadline`] says when the machine wants to be called again. For each type one response
@@ -12,18 +12,18 @@
 //! proxy is known to have is not sent again, but for what the protocol or Envoy demands: a name
 //! subscribed to anew, a response that was refused, and the endpoints of a changed cluster.
 
+mod sending;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::xds::content::{Content, aggregates_last};
 use crate::xds::kind::Kind;
-use crate::xds::message::{Event, Output, Request, Response, Variant};
-use crate::xds::order::{self, Order, Subscriptions, View};
+use crate::xds::message::{Event, Output, Request, Variant};
+use crate::xds::order::{self, Order, Subscriptions};
 use crate::xds::refusal::{self, Refusal};
 use crate::xds::resource::Resource;
 use crate::xds::snapshot::Snapshot;
 use crate::xds::subscription::{Outstanding, Subscription};
-use crate::xds::{delta, sotw};
 
 /// The most names that one stream may ask for or bring along, over all types.
 pub const MAX_NAMES: usize = 200_000;
@@ -245,180 +245,6 @@ impl Stream {
                     self.order.acknowledged(&resource.name, first.at, now);
                 }
             }
-        }
-    }
-
-    /// Sends what can be sent, type by type in the order of [`Kind`].
-    fn advance(&mut self, now: Duration, output: &mut Output) {
-        self.deadline = None;
-        let Some(snapshot) = self.snapshot.clone() else {
-            return;
-        };
-        self.order.settle(View {
-            now,
-            snapshot: &snapshot,
-            subscriptions: &self.subscriptions,
-        });
-        for kind in Kind::ALL {
-            if !self.may_speak(now, kind) {
-                continue;
-            }
-            if let Some(content) = self.due(now, kind, &snapshot, output) {
-                self.send(now, kind, content, output);
-            }
-        }
-    }
-
-    /// Whether a response of this type may be sent at this moment, as far as those under way go.
-    fn may_speak(&mut self, now: Duration, kind: Kind) -> bool {
-        let Some(subscription) = self.subscriptions.get(&kind) else {
-            return false;
-        };
-        let under_way = subscription.outstanding.len();
-        let Some(last) = subscription.outstanding.back() else {
-            return true;
-        };
-        if kind != Kind::Cluster
-            || under_way >= MAX_CLUSTER_RESPONSES
-            || subscription.search.is_under_way()
-        {
-            return false;
-        }
-        let patience = last.at + CLUSTER_PATIENCE * (1 << (under_way - 1));
-        if now < patience {
-            self.deadline = self.deadline.into_iter().chain([patience]).min();
-        }
-        now >= patience
-    }
-
-    /// What is to be sent of one type at this moment.
-    fn due(
-        &mut self,
-        now: Duration,
-        kind: Kind,
-        snapshot: &Snapshot,
-        output: &mut Output,
-    ) -> Option<Content> {
-        let subscription = self.subscriptions.get_mut(&kind)?;
-        while let Some(group) = subscription.search.next_group() {
-            let is_same = |resource: &Arc<Resource>| {
-                let current = snapshot.get(kind, &resource.name);
-                current.is_some_and(|current| current.version == resource.version)
-            };
-            let group = group.into_iter().filter(is_same);
-            let group: Vec<_> = group
-                .filter(|resource| subscription.wants(&resource.name))
-                .filter(|resource| !subscription.refuses(resource))
-                .collect();
-            if !group.is_empty() {
-                return Some(self.content(kind, snapshot, group, Vec::new()));
-            }
-        }
-        let greeting_due = subscription.greeting_due();
-        let is_unlisted = subscription.is_unlisted();
-        let mut difference = subscription.difference(kind, snapshot);
-        if self.variant == Variant::StateOfTheWorld && !sotw::is_complete(kind) {
-            let gone = std::mem::take(&mut difference.remove);
-            subscription.pass_over(&gone, std::mem::take(&mut difference.missing));
-        }
-        let is_notice_due = subscription.version_due() && !sotw::is_complete(kind);
-        let view = View {
-            now,
-            snapshot,
-            subscriptions: &self.subscriptions,
-        };
-        let mut expired = Vec::new();
-        let mut waits = Vec::new();
-        let send = match kind {
-            Kind::Cluster => aggregates_last(difference.send),
-            Kind::Listener | Kind::Route => {
-                let mut send = difference.send;
-                send.retain(|resource| {
-                    let may = self.order.may_send(view, resource, &mut expired);
-                    waits.extend(may.err());
-                    may.is_ok()
-                });
-                send
-            }
-            Kind::Secret | Kind::Endpoint => difference.send,
-        };
-        // An empty first answer ends the proxy's initial fetch; with more to come it would end it
-        // too early.
-        let greeting = greeting_due && waits.is_empty();
-        let removals = self.order.removals(view, kind, difference.remove);
-        waits.extend(removals.next);
-        self.deadline = self.deadline.into_iter().chain(waits).min();
-        let expired = expired.into_iter().chain(removals.expired);
-        output.events.extend(expired.map(Event::Expired));
-        let mut removed = removals.now;
-        removed.extend(difference.missing);
-        // A set without what has to wait would take that from a proxy that may have it.
-        let is_whole = !is_unlisted || greeting;
-        let is_due = greeting || is_notice_due || !send.is_empty() || !removed.is_empty();
-        (is_due && is_whole).then(|| self.content(kind, snapshot, send, removed))
-    }
-
-    /// What a response carries that brings `news` and takes `gone` away.
-    fn content(
-        &self,
-        kind: Kind,
-        snapshot: &Snapshot,
-        news: Vec<Arc<Resource>>,
-        gone: Vec<Arc<str>>,
-    ) -> Content {
-        match self.variant {
-            Variant::Delta => delta::content(news, gone),
-            Variant::StateOfTheWorld => {
-                let subscription = &self.subscriptions[&kind];
-                sotw::content(kind, subscription, snapshot, news, gone)
-            }
-        }
-    }
-
-    fn send(&mut self, now: Duration, kind: Kind, content: Content, output: &mut Output) {
-        if kind == Kind::Cluster {
-            let changed: Vec<_> = content.sent.iter().chain(&content.again).cloned().collect();
-            self.owe_endpoints(&changed);
-            content
-                .removed
-                .iter()
-                .for_each(|name| self.order.removed(name));
-        }
-        self.nonces += 1;
-        let subscription = self.subscriptions.entry(kind).or_default();
-        if content.is_notice {
-            subscription.told_version(self.nonces);
-        } else {
-            let outstanding = Outstanding {
-                number: self.nonces,
-                at: now,
-                sent: content.sent,
-                again: content.again,
-                stand_ins: content.stand_ins,
-                removed: content.removed.clone(),
-            };
-            if subscription.sent(outstanding, &content.resources) {
-                output.events.push(Event::RefusalsChanged);
-            }
-        }
-        output.responses.push(Response {
-            kind,
-            nonce: self.nonces.to_string(),
-            version: content.version,
-            resources: content.resources,
-            removed: content.removed,
-        });
-    }
-
-    /// A changed EDS cluster is a new one to Envoy and warms with endpoints of its own, but as its
-    /// name stays subscribed Envoy does not ask for them again. Measured on 1.40: unless they are
-    /// sent once more it warms until its initial fetch time-out of 15 s; with them it takes 2 ms.
-    /// They may follow at once, since Envoy takes a stream's responses one after the other. (A
-    /// changed listener needs no such thing: it shares its routes with the one before.)
-    fn owe_endpoints(&mut self, clusters: &[Arc<Resource>]) {
-        let changed = self.subscriptions[&Kind::Cluster].endpoints_of_changed(clusters);
-        if let Some(endpoints) = self.subscriptions.get_mut(&Kind::Endpoint) {
-            changed.iter().for_each(|name| endpoints.owe(name));
         }
     }
 }

@@ -50,8 +50,10 @@ pub struct Subscription {
     /// The version of the set that it came with, as long as it is not known what is in it and
     /// nothing was sent.
     claimed: Option<Version>,
-    /// The number of the last response; 0 before the first.
+    /// The number of the last response that brought something; 0 before the first.
     last: u64,
+    /// The number of the notice that followed it; 0 if none did.
+    notice: u64,
     /// Whether it gave up names since it was told the version of what it has.
     version_due: bool,
     /// Oldest first.
@@ -115,6 +117,8 @@ impl Subscription {
         let listed: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         let is_gone = |name: &&Arc<str>| !listed.contains(&***name);
         let gone: Vec<_> = self.names.iter().filter(is_gone).cloned().collect();
+        // What it came with is less than its version says.
+        self.claimed.take_if(|_| !gone.is_empty());
         for name in &gone {
             self.names.remove(name);
         }
@@ -149,9 +153,12 @@ impl Subscription {
         self.wildcard && self.claimed.is_some()
     }
 
-    /// Whether this is the nonce of the last response that was sent.
+    /// Whether this is the nonce of the last response that was sent. A notice makes that before it
+    /// none that is past: the proxy need not have seen it to know what it brings, which is nothing,
+    /// and one that lets go of its last name meanwhile will never answer it.
     pub fn is_last(&self, nonce: &str) -> bool {
-        self.last != 0 && nonce.parse() == Ok(self.last)
+        let number: Option<u64> = nonce.parse().ok();
+        number.is_some_and(|number| number != 0 && [self.last, self.notice].contains(&number))
     }
 
     /// Whether a request with this nonce has seen all that was sent.

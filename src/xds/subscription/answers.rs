@@ -9,7 +9,7 @@ use crate::xds::resource::Resource;
 impl Subscription {
     /// Whether the proxy is to be told the version of what it has, even if nothing differs.
     pub fn version_due(&self) -> bool {
-        self.version_due && !self.names.is_empty()
+        self.version_due
     }
 
     /// Takes names that are not in the snapshot for known to be absent, where a variant cannot say
@@ -49,6 +49,7 @@ impl Subscription {
         self.greeting_due = false;
         self.version_due = false;
         self.last = outstanding.number;
+        self.notice = 0;
         self.outstanding.push_back(outstanding);
         self.refused.len() != refused
     }
@@ -58,7 +59,7 @@ impl Subscription {
         self.version_due = false;
         self.greeting_due = false;
         self.claimed = None;
-        self.last = number;
+        self.notice = number;
     }
 
     /// Takes the outstanding response that `nonce` belongs to; any other nonce is stale and

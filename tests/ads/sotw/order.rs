@@ -60,6 +60,8 @@ async fn a_cluster_goes_only_when_the_route_has_let_go_of_it() {
          < cluster b:1 c:1
          > cluster ack
          > endpoint none
+         < endpoint
+         > endpoint
          < nothing",
     )
     .await;

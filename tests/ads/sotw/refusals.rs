@@ -69,6 +69,39 @@ async fn a_resource_that_is_not_named_is_found_by_halves() {
 }
 
 #[tokio::test]
+async fn what_names_another_is_looked_at_after_it() {
+    play(
+        "serve cluster e:1 > f, cluster f:1
+         > cluster
+         < cluster e:1 f:1
+         > cluster nack malformed
+         < cluster f:1
+         > cluster ack
+         < cluster e:1 f:1
+         > cluster nack malformed
+         < nothing",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_names_another_waits_while_that_is_left_out() {
+    play(
+        "serve cluster a:1, cluster b:1, cluster e:1 > b
+         > cluster
+         < cluster a:1 b:1 e:1
+         > cluster nack malformed
+         serve cluster a:1, cluster b:2, cluster e:1 > b
+         < cluster a:1
+         > cluster ack
+         < cluster a:1 b:2 e:1
+         > cluster ack
+         < nothing",
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn endpoints_that_are_refused_are_found_by_halves_among_what_was_sent() {
     play(
         "serve endpoint a:1, endpoint b:1, endpoint c:1

@@ -180,6 +180,23 @@ async fn a_name_given_up_and_asked_for_again_is_sent_again() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_lets_go_of_its_last_name_is_heard_though_it_has_not_seen_the_version() {
+    play(
+        "serve endpoint a:1, endpoint b:1
+         > endpoint a b
+         < endpoint a:1 b:1
+         > endpoint ack
+         > endpoint a
+         > endpoint none
+         < endpoint
+         < endpoint
+         serve endpoint a:2, endpoint b:2
+         < nothing",
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_name_that_does_not_exist_is_sent_when_it_comes() {
     play(
         "serve endpoint a:1
