@@ -44,7 +44,7 @@ impl Drop for Envoy {
 
 impl Envoy {
     /// Starts an Envoy beside a server that has nothing for it yet. `make test` names the binary.
-    pub(crate) async fn start() -> Self {
+    pub(crate) async fn start(variant: Variant) -> Self {
         let named = std::env::var_os("LOCUM_ENVOY").map(PathBuf::from);
         let binary = Binary::find(named.as_deref())
             .await
@@ -62,7 +62,7 @@ impl Envoy {
             node_id: "golden".into(),
             gateway: ObjectName::new("golden", "envoy"),
             xds: XdsAddress::Unix(xds),
-            variant: Variant::Delta,
+            variant,
             tls: None,
             admin: AdminAddress::Unix(folder.path().join("admin")),
             ready_port: None,

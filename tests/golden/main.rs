@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use locum::resource::ObjectName;
 use locum::translate::{GatewayAddresses, Options, emit};
+use locum::xds::message::Variant;
 use locum::xds::snapshot::Snapshot;
 
 use difference::difference;
@@ -42,9 +43,14 @@ fn options(listen: IpAddr) -> Options {
 
 /// An address of this machine alone that no other test listens on: ports in the cases are what they
 /// are.
-fn own_address() -> IpAddr {
+fn own_address(variant: Variant) -> IpAddr {
+    // Process ids take 22 bits.
     let [_, a, b, c] = std::process::id().to_be_bytes();
-    IpAddr::from([127, a.max(1), b, c.max(1)])
+    let a = match variant {
+        Variant::Delta => 64 | a,
+        Variant::StateOfTheWorld => 128 | a,
+    };
+    IpAddr::from([127, a, b, c.max(1)])
 }
 
 #[test]
@@ -82,8 +88,17 @@ fn every_case_translates_to_its_files() {
 
 #[tokio::test]
 async fn envoy_takes_every_case_as_it_was_sent() {
-    let options = options(own_address());
-    let envoy = Envoy::start().await;
+    takes_every_case(Variant::Delta).await;
+}
+
+#[tokio::test]
+async fn envoy_takes_every_case_in_the_state_of_the_world() {
+    takes_every_case(Variant::StateOfTheWorld).await;
+}
+
+async fn takes_every_case(variant: Variant) {
+    let options = options(own_address(variant));
+    let envoy = Envoy::start(variant).await;
     for case in case::all() {
         for (gateway, snapshot) in &case.state(&options).snapshots {
             if let Err(why) = envoy.takes(snapshot).await {
@@ -95,7 +110,7 @@ async fn envoy_takes_every_case_as_it_was_sent() {
 
 #[tokio::test]
 async fn envoy_takes_every_value_that_the_model_can_hold() {
-    let envoy = Envoy::start().await;
+    let envoy = Envoy::start(Variant::Delta).await;
     let name = ObjectName::new("golden", "envoy");
     // Not the address that the cases are served at beside this.
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
