@@ -3,10 +3,10 @@
 //! The way the data goes, a module for each step:
 //!
 //! ```text
-//! source -> store -> translate::resolve -> translate::emit -> xds::snapshot -> xds::delta -> xds::server
+//! source -> store -> translate::resolve -> translate::emit -> xds::snapshot -> xds::stream -> xds::server
 //! ```
 //!
-//! Everything from `store` to `xds::delta` is pure: no runtime, no clock, no environment, no files,
+//! Everything from `store` to `xds::stream` is pure: no runtime, no clock, no environment, no files,
 //! no randomness. The contracts between the steps: `resource` (what sources make and the store
 //! holds), `model` (what resolve makes and emit reads), `problem` and `status` (what is wrong, and
 //! how it is told). Around them: `pipeline`, the one loop that moves it along; `serving`, who
