@@ -35,7 +35,7 @@ impl Request for DiscoveryRequest {
         &self.response_nonce
     }
 
-    /// The protocol: "ACK or NACK is determined by the absence or presence of error_detail".
+    /// The protocol: an answer with error_detail is a NACK, one without an ACK.
     fn refusal(&self) -> Option<&str> {
         self.error_detail.as_ref().map(|error| &*error.message)
     }
@@ -57,6 +57,7 @@ impl Request for DiscoveryRequest {
     /// The protocol: a request that has not seen the newest response has a stale nonce and is
     /// ignored; the proxy says all that it wants again when it answers that response.
     fn change(&self, subscription: &mut Subscription) {
+        subscription.saw(&self.response_nonce);
         if subscription.is_up_to_date(&self.response_nonce) {
             subscription.ask_for(&self.resource_names);
         }

@@ -54,6 +54,8 @@ pub struct Subscription {
     last: u64,
     /// The number of the notice that followed it; 0 if none did.
     notice: u64,
+    /// Whether the proxy has not shown yet that it has seen the notice.
+    is_notice_under_way: bool,
     /// Whether it gave up names since it was told the version of what it has.
     version_due: bool,
     /// Oldest first.
@@ -159,6 +161,11 @@ impl Subscription {
     pub fn is_last(&self, nonce: &str) -> bool {
         let number: Option<u64> = nonce.parse().ok();
         number.is_some_and(|number| number != 0 && [self.last, self.notice].contains(&number))
+    }
+
+    /// Notes that the proxy has seen the response of this nonce.
+    pub fn saw(&mut self, nonce: &str) {
+        self.is_notice_under_way &= nonce.parse() != Ok(self.notice);
     }
 
     /// Whether a request with this nonce has seen all that was sent.

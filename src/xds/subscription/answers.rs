@@ -7,9 +7,11 @@ use crate::xds::refusal::Refusal;
 use crate::xds::resource::Resource;
 
 impl Subscription {
-    /// Whether the proxy is to be told the version of what it has, even if nothing differs.
+    /// Whether the proxy is to be told the version of what it has, even if nothing differs. One
+    /// that gives up its names one by one is told when it has seen the version before; that it has,
+    /// nobody shows who asks for nothing any more.
     pub fn version_due(&self) -> bool {
-        self.version_due
+        self.version_due && (!self.is_notice_under_way || self.names.is_empty())
     }
 
     /// Takes names that are not in the snapshot for known to be absent, where a variant cannot say
@@ -50,6 +52,7 @@ impl Subscription {
         self.version_due = false;
         self.last = outstanding.number;
         self.notice = 0;
+        self.is_notice_under_way = false;
         self.outstanding.push_back(outstanding);
         self.refused.len() != refused
     }
@@ -60,6 +63,7 @@ impl Subscription {
         self.greeting_due = false;
         self.claimed = None;
         self.notice = number;
+        self.is_notice_under_way = true;
     }
 
     /// Takes the outstanding response that `nonce` belongs to; any other nonce is stale and

@@ -197,6 +197,25 @@ async fn a_proxy_that_lets_go_of_its_last_name_is_heard_though_it_has_not_seen_t
 }
 
 #[tokio::test]
+async fn a_proxy_that_lets_go_of_names_one_by_one_is_told_one_version_at_a_time() {
+    play(
+        "serve endpoint a:1, endpoint b:1, endpoint c:1
+         > endpoint a b c
+         < endpoint a:1 b:1 c:1
+         > endpoint ack
+         > endpoint a b
+         > endpoint a
+         < endpoint
+         < nothing
+         > endpoint ack
+         < endpoint
+         > endpoint ack
+         < nothing",
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_name_that_does_not_exist_is_sent_when_it_comes() {
     play(
         "serve endpoint a:1
