@@ -21,7 +21,7 @@ const MAX_PARENTS: usize = 32;
 const MAX_ANCESTORS: usize = 16;
 
 /// The types of conditions that Locum writes, on whatever it writes them.
-const TYPES: [&str; 7] = [
+const TYPES: [&str; 8] = [
     kind::ACCEPTED,
     kind::PROGRAMMED,
     kind::RESOLVED_REFS,
@@ -29,6 +29,7 @@ const TYPES: [&str; 7] = [
     kind::PARTIALLY_INVALID,
     kind::BACKENDS_AVAILABLE,
     kind::AGGREGATED,
+    kind::FAILOVER_READY,
 ];
 
 /// An object's status as the API server holds it.

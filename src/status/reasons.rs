@@ -13,6 +13,8 @@ pub mod kind {
     pub const PARTIALLY_INVALID: &str = "PartiallyInvalid";
     /// Whether any backend of a route has endpoints (Envoy Gateway's condition).
     pub const BACKENDS_AVAILABLE: &str = "BackendsAvailable";
+    /// Whether a route's standbys can take over now, and are let (Locum's own condition).
+    pub const FAILOVER_READY: &str = "locum.dev/FailoverReady";
     /// A policy has more ancestors than a status has room for (Envoy Gateway's condition).
     pub const AGGREGATED: &str = "Aggregated";
 }
@@ -79,6 +81,12 @@ pub const AGGREGATED: &str = "Aggregated";
 pub const GUARD_NOT_SUPPORTED: &str = "GuardNotSupported";
 
 // Chains that serve now but may not when they must.
+/// Nothing stands against it.
+pub const READY: &str = "Ready";
+/// The standby serves, and nothing is behind it.
+pub const ACTIVE_WITHOUT_ENDPOINTS: &str = "ActiveWithoutEndpoints";
+/// A name inside the cluster of a Service that is not there.
+pub const SERVICE_NOT_FOUND: &str = "ServiceNotFound";
 pub const STANDBY_WITHOUT_ENDPOINTS: &str = "StandbyWithoutEndpoints";
 pub const EJECTION_LIMIT_TOO_LOW: &str = "EjectionLimitTooLow";
 pub const RETRIES_DO_NOT_REACH_STANDBY: &str = "RetriesDoNotReachStandby";

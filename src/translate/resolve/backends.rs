@@ -15,7 +15,7 @@ use crate::problem::Problem;
 use crate::resource::backend::{AppProtocol, BackendEndpoint, BackendType};
 use crate::resource::{Backend, Key, Kind, ObjectName, Service};
 use crate::status::{Condition, Status, StatusBody, Statuses, reasons};
-use crate::translate::{Options, read::Reader};
+use crate::translate::{GatewayAddresses, Options, read::Reader};
 
 /// What one Backend leads to.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(super) struct BackendPlan {
     pub refusal: Option<Refusal>,
     /// The Services whose endpoints stand in for its names.
     pub services: Vec<Key>,
+    /// A Service that its only name stands for and that is not there.
+    pub missing_service: Option<ObjectName>,
 }
 
 /// What is wrong with a Backend.
@@ -66,7 +68,7 @@ pub(super) fn backends(
     for backend in reader.all::<Backend>() {
         let plan = plan(backend, reader, grants, options);
         if plan.refusal.is_none() {
-            problems.extend(left_to_dns(&plan.key, backend, reader, options));
+            problems.extend(left_to_dns(&plan.key, backend, reader, grants, options));
         }
         let condition = match &plan.refusal {
             None => Condition::yes(
@@ -108,6 +110,7 @@ fn plan(
         endpoints: Arc::new([]),
         refusal: None,
         services: Vec::new(),
+        missing_service: None,
     };
     let checked = protocol(backend).and_then(|protocol| {
         supported(backend)?;
@@ -125,6 +128,7 @@ fn plan(
                 place(endpoint, &mut plan, reader, grants, options, &mut endpoints);
             }
             plan.endpoints = endpoints.into();
+            plan.missing_service = missing_service(backend, reader, grants, options);
         }
     }
     plan
@@ -282,13 +286,7 @@ fn place(
         add(Address::Unix(unix.path.clone()));
     } else if let Some(fqdn) = &endpoint.fqdn {
         let name = fqdn.hostname.trim_end_matches('.');
-        let from = From {
-            group: Kind::Backend.group(),
-            kind: Kind::Backend.name(),
-            namespace: &plan.key.object.namespace,
-        };
-        let service = in_cluster(name, &options.cluster_domain)
-            .filter(|service| grants.permit(from, "", "Service", service));
+        let service = service_meant(name, &plan.key.object.namespace, grants, options);
         let found = service
             .as_ref()
             .and_then(|service| services::named(reader, service, fqdn.port));
@@ -309,32 +307,93 @@ fn place(
     }
 }
 
-/// Names of Services that are known while their endpoints are not. Only a cluster's own DNS answers
+/// Names that are left to DNS although they stand for a Service. Only a cluster's own DNS answers
 /// them, which is not there where files of a cluster are tried out on one machine.
 fn left_to_dns(
     key: &Key,
     backend: &Backend,
     reader: &Reader<'_>,
+    grants: &Grants<'_>,
     options: &Options,
 ) -> Vec<Problem> {
+    let namespace = &key.object.namespace;
     let named = backend.spec.endpoints.iter().enumerate();
     named
         .filter_map(|(index, endpoint)| {
             let fqdn = endpoint.fqdn.as_ref()?;
             let name = fqdn.hostname.trim_end_matches('.');
-            let service = in_cluster(name, &options.cluster_domain)?;
-            reader.get::<Service>(&service.namespace, &service.name)?;
-            if services::named(reader, &service, fqdn.port).is_some() {
-                return None;
-            }
+            let (reason, message) =
+                if let Some(service) = missing(endpoint, namespace, reader, grants, options) {
+                    let message = format!(
+                        "Service {service} does not exist, so {name} is left to DNS, and nothing is served \
+                         where DNS does not know it either."
+                    );
+                    (reasons::SERVICE_NOT_FOUND, message)
+                } else {
+                    let service = in_cluster(name, &options.cluster_domain)?;
+                    reader.get::<Service>(&service.namespace, &service.name)?;
+                    if services::named(reader, &service, fqdn.port).is_some() {
+                        return None;
+                    }
+                    let message = format!(
+                        "Service {service} has no EndpointSlice, so {name} is left to DNS. Where no DNS knows \
+                         it, it serves nothing until there is an EndpointSlice."
+                    );
+                    (reasons::LEFT_TO_DNS, message)
+                };
             let field = format!("spec.endpoints[{index}].fqdn.hostname");
-            let message = format!(
-                "Service {service} has no EndpointSlice, so {name} is left to DNS. Where no DNS knows it, \
-                 it serves nothing until there is an EndpointSlice."
-            );
-            Some(Problem::warning(key, &field, reasons::LEFT_TO_DNS, message))
+            Some(Problem::warning(key, &field, reason, message))
         })
         .collect()
+}
+
+/// The Service that is not there, where all endpoints of a Backend are names of such.
+fn missing_service(
+    backend: &Backend,
+    reader: &Reader<'_>,
+    grants: &Grants<'_>,
+    options: &Options,
+) -> Option<ObjectName> {
+    let namespace = backend.metadata.namespace.as_deref().unwrap_or_default();
+    let endpoints = backend.spec.endpoints.iter();
+    let missing = endpoints.map(|endpoint| missing(endpoint, namespace, reader, grants, options));
+    let missing: Option<Vec<ObjectName>> = missing.collect();
+    missing?.into_iter().next()
+}
+
+/// The Service that an endpoint's name stands for, where all Services are known and this one is not
+/// there.
+fn missing(
+    endpoint: &BackendEndpoint,
+    namespace: &str,
+    reader: &Reader<'_>,
+    grants: &Grants<'_>,
+    options: &Options,
+) -> Option<ObjectName> {
+    // Files need not hold all that a cluster has.
+    if options.addresses != GatewayAddresses::Services {
+        return None;
+    }
+    let name = endpoint.fqdn.as_ref()?.hostname.trim_end_matches('.');
+    let service = service_meant(name, namespace, grants, options)?;
+    let known = reader.get::<Service>(&service.namespace, &service.name);
+    known.is_none().then_some(service)
+}
+
+/// The Service whose endpoints a Backend of `namespace` may mean by a name.
+fn service_meant(
+    name: &str,
+    namespace: &str,
+    grants: &Grants<'_>,
+    options: &Options,
+) -> Option<ObjectName> {
+    let from = From {
+        group: Kind::Backend.group(),
+        kind: Kind::Backend.name(),
+        namespace,
+    };
+    in_cluster(name, &options.cluster_domain)
+        .filter(|service| grants.permit(from, "", "Service", service))
 }
 
 /// The Service that a name inside the cluster stands for: `<service>.<namespace>.svc`, with or

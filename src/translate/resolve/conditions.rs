@@ -2,12 +2,17 @@
 
 use super::attach::Detached;
 use super::rules::Rules;
+use super::warnings::Readiness;
 use crate::status::Condition;
 use crate::status::reasons::{self, kind};
 
 /// What a parent makes of a route: attached or why not, which rules are refused, which references
-/// lead nowhere.
-pub(super) fn route(rules: &Rules<'_>, detached: Option<&Detached>) -> Vec<Condition> {
+/// lead nowhere, whether standbys can take over.
+pub(super) fn route(
+    rules: &Rules<'_>,
+    readiness: &Readiness,
+    detached: Option<&Detached>,
+) -> Vec<Condition> {
     let mut conditions = Vec::with_capacity(3);
     let dropped = dropped(rules);
     match (detached, &dropped) {
@@ -49,6 +54,7 @@ pub(super) fn route(rules: &Rules<'_>, detached: Option<&Detached>) -> Vec<Condi
             message,
         ));
     }
+    conditions.extend(readiness.condition());
     conditions
 }
 

@@ -14,7 +14,7 @@ use super::backends::Backends;
 use super::grants::{From, Grants};
 use super::guards::Guards;
 use super::services::{self, ServiceEndpoints, Unusable};
-use crate::model::{Endpoint, Protocol};
+use crate::model::{Endpoint, Health, Protocol};
 use crate::resource::{Key, Kind, ObjectName};
 use crate::status::reasons;
 use crate::translate::read::Reader;
@@ -49,6 +49,18 @@ pub(super) struct Reference {
     pub sources: Vec<Key>,
     /// Why it cannot be used.
     pub failure: Option<Unusable>,
+    /// A Service that its name stands for and that is not there.
+    pub missing_service: Option<ObjectName>,
+}
+
+impl Reference {
+    /// Whether it has somewhere to send requests to, as far as is known.
+    pub(super) fn can_serve(&self) -> bool {
+        let mut endpoints = self.endpoints.iter();
+        self.failure.is_none()
+            && self.missing_service.is_none()
+            && endpoints.any(|endpoint| endpoint.health == Health::Unknown)
+    }
 }
 
 /// Looks references up; each port of a Service once.
@@ -102,6 +114,7 @@ impl<'a, 's> References<'a, 's> {
             endpoints: Arc::new([]),
             sources: Vec::new(),
             failure: None,
+            missing_service: None,
             object,
         };
         let permitted = |kind, object: &ObjectName| {
@@ -156,6 +169,7 @@ impl<'a, 's> References<'a, 's> {
         reference.protocol = plan.protocol;
         reference.endpoints = plan.endpoints.clone();
         reference.sources.extend(plan.services.iter().cloned());
+        reference.missing_service = plan.missing_service.clone();
         reference.failure = match &plan.refusal {
             Some(refusal) => {
                 let message = format!(

@@ -4,7 +4,8 @@
 //! In: every HTTPRoute, the Gateways, what references lead to. Out: filled [`Hosts`], statuses and
 //! problems.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::ancestors::ParentsByRoute;
 use super::attach::{self, Attachment};
@@ -16,8 +17,8 @@ use super::matches::Precedence;
 use super::policies::{Effective, Policies};
 use super::refs::References;
 use super::rules::{self, Rule, Rules};
-use super::warnings::{Subject, warnings};
-use crate::model::{Action, Forward, Route};
+use super::warnings::{Readiness, Subject, warnings};
+use crate::model::{Action, Chain, Forward, Route};
 use crate::problem::Problem;
 use crate::resource::{HttpRoute, Key, Kind, ObjectName};
 use crate::status::{ParentRef, ParentStatus, Status, StatusBody, Statuses, reasons};
@@ -71,9 +72,12 @@ pub(super) fn place_all<'a>(
             continue;
         }
         let rules = rules::rules(&key, route, &mut routing.references, problems);
+        let policies = routing.policies;
+        let readiness = place(&key, route, &parents, &rules, policies, served, problems);
         let statuses_of_parents = parents
             .iter()
-            .map(|parent| parent_status(parent, &rules, served))
+            .zip(&readiness)
+            .map(|(parent, readiness)| parent_status(parent, &rules, readiness, served))
             .collect();
         statuses.insert(
             key.clone(),
@@ -81,15 +85,6 @@ pub(super) fn place_all<'a>(
                 observed_generation: route.metadata.generation,
                 body: StatusBody::Route(statuses_of_parents),
             },
-        );
-        place(
-            &key,
-            route,
-            &parents,
-            &rules,
-            routing.policies,
-            served,
-            problems,
         );
         let ancestors = parents.into_iter().map(|parent| {
             let namespace = parent.parent.namespace.clone();
@@ -220,7 +215,12 @@ fn parent_ref(spec: &HttpRouteParentRefs) -> ParentRef {
     }
 }
 
-fn parent_status(parent: &Parent<'_>, rules: &Rules<'_>, served: &Served<'_>) -> ParentStatus {
+fn parent_status(
+    parent: &Parent<'_>,
+    rules: &Rules<'_>,
+    readiness: &Readiness,
+    served: &Served<'_>,
+) -> ParentStatus {
     let plan = &served.plans[parent.gateway];
     let detached = match &parent.attachments {
         Err(detached) => Some(detached.clone()),
@@ -238,11 +238,12 @@ fn parent_status(parent: &Parent<'_>, rules: &Rules<'_>, served: &Served<'_>) ->
     ParentStatus {
         parent: parent.parent.clone(),
         controller_name: plan.controller.into(),
-        conditions: conditions::route(rules, detached.as_ref()),
+        conditions: conditions::route(rules, readiness, detached.as_ref()),
     }
 }
 
-/// Adds the route's rules to the hosts of every listener it reaches, each listener once.
+/// Adds the route's rules to the hosts of every listener it reaches, each listener once. Returns what
+/// stands against its failover, by parent.
 fn place<'a>(
     key: &Key,
     route: &'a HttpRoute,
@@ -251,18 +252,19 @@ fn place<'a>(
     policies: &Policies,
     served: &mut Served<'a>,
     problems: &mut Vec<Problem>,
-) {
+) -> Vec<Readiness> {
     let created = route
         .metadata
         .creation_timestamp
         .as_ref()
         .map(|time| time.0);
-    let mut reached = BTreeSet::new();
+    let mut reached: BTreeMap<(usize, usize), Readiness> = BTreeMap::new();
     for parent in parents {
         for attachment in parent.attachments.iter().flatten() {
-            if !reached.insert((parent.gateway, attachment.listener)) {
+            let Entry::Vacant(place) = reached.entry((parent.gateway, attachment.listener)) else {
                 continue;
-            }
+            };
+            let readiness = place.insert(Readiness::default());
             let plan = &served.plans[parent.gateway];
             let hosts = &mut served.hosts[parent.gateway];
             hosts.attached[attachment.listener].insert(key.object.clone());
@@ -277,7 +279,7 @@ fn place<'a>(
             let owned: Vec<&'a str> = owned.copied().collect();
             for rule in &rules.rules {
                 let effective = policies.effective(key, rule.name, &plan.key, listener.name);
-                let action = action(key, rule, &effective, hosts, problems);
+                let action = action(key, rule, &effective, hosts, readiness, problems);
                 for host in &owned {
                     for (matched, specificity, matches) in &rule.matches {
                         let precedence = Precedence {
@@ -299,6 +301,12 @@ fn place<'a>(
             }
         }
     }
+    let of_parent = |parent: &Parent<'_>| {
+        let attachments = parent.attachments.iter().flatten();
+        let found = attachments.filter_map(|it| reached.get(&(parent.gateway, it.listener)));
+        found.fold(Readiness::default(), Readiness::and)
+    };
+    parents.iter().map(of_parent).collect()
 }
 
 /// What becomes of requests that a rule matches, under its policy; the chain it needs is added to
@@ -308,6 +316,7 @@ fn action(
     rule: &Rule<'_>,
     effective: &Effective<'_>,
     hosts: &mut Hosts<'_>,
+    readiness: &mut Readiness,
     problems: &mut Vec<Problem>,
 ) -> Action {
     let (Outcome::Forward(draft), Effective::Open { policy, settings }, false) =
@@ -320,22 +329,29 @@ fn action(
     if let Some(timeout) = rule.attempt_timeout {
         retry.per_try_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
     }
+    let field = format!("spec.rules[{}].backendRefs", rule.index);
+    let warnings_of = |chain: &Chain| {
+        warnings(&Subject {
+            name: &name,
+            chain,
+            retry: &retry,
+            route: key,
+            field: &field,
+            policy: *policy,
+        })
+    };
     match hosts.chains.get_mut(&name) {
         Some(chain) => {
             chain.owners.insert(key.clone());
+            readiness.add(&name, &draft.tiers, &warnings_of(chain));
         }
         None => {
             let mut chain = draft.chain(settings.chain.clone(), *policy);
             chain.owners.insert(key.clone());
-            let subject = Subject {
-                name: &name,
-                chain: &chain,
-                retry: &retry,
-                route: key,
-                field: &format!("spec.rules[{}].backendRefs", rule.index),
-                policy: *policy,
-            };
-            warnings(&subject, problems);
+            let warnings = warnings_of(&chain);
+            readiness.add(&name, &draft.tiers, &warnings);
+            // Rules that share a chain share what is wrong with it.
+            problems.extend(warnings);
             hosts.chains.insert(name.clone(), chain);
         }
     }

@@ -6,4 +6,5 @@ mod chains;
 mod gateways;
 mod matching;
 mod policies;
+mod readiness;
 mod references;

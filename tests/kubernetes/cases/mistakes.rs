@@ -108,7 +108,8 @@ struct Named {
 
 /// An object of every kind in which a mistake can be seen. Those kinds that have no status of
 /// Locum's (ReferenceGrants, Services, EndpointSlices) show in that of what refers to them; Secrets
-/// and ConfigMaps are for TLS, which is refused as a whole where it is asked for.
+/// and ConfigMaps are for TLS, which is refused as a whole where it is asked for. `NAMESPACE` is the
+/// one that it goes into.
 const MISTAKEN: &str = r#"
 apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
@@ -231,8 +232,25 @@ metadata: {name: encrypted}
 spec:
   endpoints: [{fqdn: {hostname: www.example.com, port: 443}}]
   tls: {caCertificateRefs: [{group: "", kind: ConfigMap, name: no-authority}]}
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: Backend
+metadata: {name: no-service}
+spec:
+  fallback: true
+  endpoints: [{fqdn: {hostname: not-there.NAMESPACE.svc.cluster.local, port: 80}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: without-a-standby}
+spec:
+  parentRefs: [{name: eg}]
+  rules:
+    - backendRefs:
+        - {group: gateway.envoyproxy.io, kind: Backend, name: active}
+        - {group: gateway.envoyproxy.io, kind: Backend, name: no-service}
 "#;
-const MISTAKES: [Named; 13] = [
+const MISTAKES: [Named; 14] = [
     Named {
         object: "gatewayclass/test-mistaken",
         at: "/conditions",
@@ -324,7 +342,23 @@ const MISTAKES: [Named; 13] = [
         reason: "Invalid",
         words: "TLS towards backends is not supported yet",
     },
+    Named {
+        object: "httproute/without-a-standby",
+        at: "/parents/0/conditions",
+        condition: "locum.dev/FailoverReady",
+        reason: "StandbyWithoutEndpoints",
+        words: "/not-there does not exist",
+    },
 ];
+
+/// A Gateway that was served and is not any more.
+const ABANDONED: Named = Named {
+    object: "gateway/eg",
+    at: "/conditions",
+    condition: "Programmed",
+    reason: "GatewayClassNotFound",
+    words: "GatewayClass not-there does not exist, so the Gateway is not served.",
+};
 
 /// What is left of a mistake when the definitions have nothing against it: a condition that names
 /// it, and everything else is served.
@@ -336,34 +370,40 @@ pub(crate) async fn what_no_definition_can_say_stands_in_a_status(
         kind: "gatewayclass",
         name: "test-mistaken".into(),
     };
-    named(bench).await?;
+    bench
+        .apply(&MISTAKEN.replace("NAMESPACE", bench.namespace()))
+        .await?;
+    for mistake in &MISTAKES {
+        said(bench, mistake).await?;
+    }
     let (address, host) = (stage.address, locum_demo::manifests::HOST);
     bench
         .until_served_by("active", address, host, locum_demo::manifests::PATH)
-        .await
+        .await?;
+    let class = r#"{"spec": {"gatewayClassName": "not-there"}}"#;
+    let patch = ["patch", "gateway", "eg", "--type", "merge", "-p", class];
+    bench.kubectl(&patch).await?;
+    said(bench, &ABANDONED).await
 }
 
-async fn named(bench: &Bench) -> anyhow::Result<()> {
-    bench.apply(MISTAKEN).await?;
-    for mistake in MISTAKES {
-        let said = async || {
-            let text = bench
-                .kubectl(&["get", mistake.object, "-o", "json"])
-                .await?;
-            let object: Value = serde_json::from_str(&text)?;
-            let conditions = object["status"]
-                .pointer(mistake.at)
-                .context("nothing yet")?;
-            let said = condition(conditions, mistake.condition);
-            let said = said.with_context(|| format!("{conditions}"))?;
-            let words = said["message"].as_str().unwrap_or_default();
-            let is_said = said["status"] == "False"
-                && said["reason"] == mistake.reason
-                && words.contains(mistake.words);
-            ensure!(is_said, "{said}");
-            Ok(true)
-        };
-        bench.until(mistake.object, said).await?;
-    }
-    Ok(())
+/// Waits until the object says what is wrong.
+async fn said(bench: &Bench, mistake: &Named) -> anyhow::Result<()> {
+    let said = async || {
+        let text = bench
+            .kubectl(&["get", mistake.object, "-o", "json"])
+            .await?;
+        let object: Value = serde_json::from_str(&text)?;
+        let conditions = object["status"]
+            .pointer(mistake.at)
+            .context("nothing yet")?;
+        let said = condition(conditions, mistake.condition);
+        let said = said.with_context(|| format!("{conditions}"))?;
+        let words = said["message"].as_str().unwrap_or_default();
+        let is_said = said["status"] == "False"
+            && said["reason"] == mistake.reason
+            && words.contains(mistake.words);
+        ensure!(is_said, "{said}");
+        Ok(true)
+    };
+    bench.until(mistake.object, said).await
 }

@@ -4,7 +4,7 @@ use super::super::fixture::{GATEWAY, backend, options, route, rule, served, serv
 use super::super::resolve;
 use crate::resource::Kind;
 use crate::status::reasons::{self, kind};
-use crate::translate::{Options, read::Reader};
+use crate::translate::{GatewayAddresses, Options, read::Reader};
 
 fn fqdn(name: &str, hostname: &str, port: u16) -> String {
     backend(
@@ -155,4 +155,28 @@ fn what_no_request_can_be_sent_to_is_always_refused() {
         let accepted = resolution.condition(Kind::Backend, "active", kind::ACCEPTED);
         assert_eq!(accepted, (false, reasons::INVALID), "{spec}");
     }
+}
+
+#[test]
+fn a_name_of_a_service_that_is_not_there_is_reported_where_all_services_are_known() {
+    let text = format!(
+        "{GATEWAY}{}{}",
+        fqdn("active", "web.default.svc.cluster.local", 80),
+        route("web", &rule(&["active"]))
+    );
+    let reasons = |addresses| {
+        let options = Options {
+            addresses,
+            ..options()
+        };
+        let store = store(&text);
+        let resolution = resolve(&Reader::new(&store), &options);
+        resolution.reasons()
+    };
+    let elsewhere: [&str; 0] = [];
+    assert_eq!(reasons(GatewayAddresses::Listeners), elsewhere);
+    assert_eq!(
+        reasons(GatewayAddresses::Services),
+        [reasons::SERVICE_NOT_FOUND]
+    );
 }
