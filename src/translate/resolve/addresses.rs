@@ -5,6 +5,8 @@
 
 use std::net::IpAddr;
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
 use crate::resource::{Key, ObjectName, Service};
 use crate::store::GATEWAY_NAME;
 use crate::translate::{GatewayAddresses, Options, read::Reader};
@@ -37,6 +39,48 @@ pub(super) fn none(gateway: &ObjectName) -> String {
          Service in front of the Gateway's Envoys.",
         gateway.namespace, gateway.name
     )
+}
+
+/// What to do where Services lead to a Gateway's proxies, and none of them to this port of theirs, at
+/// which a listener for `port` is bound.
+pub(super) fn unreached(
+    gateway: &Key,
+    port: u16,
+    bind_port: u16,
+    reader: &Reader<'_>,
+    options: &Options,
+) -> Option<String> {
+    if options.addresses == GatewayAddresses::Listeners {
+        return None;
+    }
+    let services: Vec<_> = reader.referrers::<Service>(gateway).collect();
+    let first = services.first()?;
+    if services.iter().any(|service| leads_to(service, bind_port)) {
+        return None;
+    }
+    let name = first.metadata.name.as_deref().unwrap_or_default();
+    Some(format!(
+        "Bound at port {bind_port}, where no Service leads: add port {port} with targetPort {bind_port} to Service \
+         {}/{name}.",
+        gateway.object.namespace
+    ))
+}
+
+/// Whether a Service has a port that leads to this one of its Pods, or may.
+fn leads_to(service: &Service, bind_port: u16) -> bool {
+    let spec = service.spec.as_ref();
+    let is_headless = spec.and_then(|spec| spec.cluster_ip.as_deref()) == Some(HEADLESS);
+    let ports = spec.and_then(|spec| spec.ports.as_ref());
+    let Some(ports) = ports.filter(|_| !is_headless) else {
+        // Clients go to the Pods themselves, or to what somebody else knows.
+        return true;
+    };
+    ports.iter().any(|port| match &port.target_port {
+        Some(IntOrString::Int(target)) => *target == i32::from(bind_port),
+        // Only the Pods say which one it means.
+        Some(IntOrString::String(_)) => true,
+        None => port.port == i32::from(bind_port),
+    })
 }
 
 /// The addresses that clients can be told: none where every address of the host is bound.

@@ -92,7 +92,16 @@ impl<'a> GatewayPlan<'a> {
                 envoy_name: names::listener(self.name(), listener.port),
                 attached_routes: i32::try_from(routes.len()).unwrap_or(i32::MAX),
                 supported_kinds: listener.supported_kinds(),
-                conditions: listener.conditions(self.refusal.is_none()),
+                conditions: listener.conditions(
+                    self.refusal.is_none(),
+                    addresses::unreached(
+                        &self.key,
+                        listener.port,
+                        listener.bind_port,
+                        reader,
+                        options,
+                    ),
+                ),
             })
             .collect();
         let (addresses, programmed) = self.reached(serving, reader, options);

@@ -181,8 +181,9 @@ impl<'a> Listener<'a> {
         }
     }
 
-    /// The listener's conditions; `gateway` says whether the Gateway itself is accepted.
-    pub(super) fn conditions(&self, gateway: bool) -> Vec<Condition> {
+    /// The listener's conditions; `gateway` says whether the Gateway itself is accepted, `unreached`
+    /// why no client gets to it.
+    pub(super) fn conditions(&self, gateway: bool, unreached: Option<String>) -> Vec<Condition> {
         use reasons::kind::{ACCEPTED, CONFLICTED, PROGRAMMED, RESOLVED_REFS};
         let mut conditions = Vec::with_capacity(4);
         match &self.refusal {
@@ -196,11 +197,16 @@ impl<'a> Listener<'a> {
                     reasons::ACCEPTED,
                     "The listener is accepted.",
                 ));
-                conditions.push(if gateway {
-                    let message = format!("Bound at port {}.", self.bind_port);
-                    Condition::yes(PROGRAMMED, reasons::PROGRAMMED, message)
-                } else {
-                    Condition::no(PROGRAMMED, reasons::INVALID, "The Gateway is not accepted.")
+                conditions.push(match (gateway, unreached) {
+                    (true, None) => {
+                        let message = format!("Bound at port {}.", self.bind_port);
+                        Condition::yes(PROGRAMMED, reasons::PROGRAMMED, message)
+                    }
+                    (true, Some(message)) => Condition::no(PROGRAMMED, reasons::PENDING, message),
+                    (false, _) => {
+                        let message = "The Gateway is not accepted.";
+                        Condition::no(PROGRAMMED, reasons::INVALID, message)
+                    }
                 });
             }
         }

@@ -274,6 +274,37 @@ fn in_a_cluster_the_addresses_are_those_of_the_labelled_services() {
 }
 
 #[test]
+fn a_port_to_which_no_service_leads_is_said_at_its_listener() {
+    let programmed = |ports: &str| {
+        let service = labelled("one", "clusterIP: 10.96.0.1", "")
+            .replace("ports: [{ port: 80 }]", &format!("ports: [{ports}]"));
+        let options = Options {
+            addresses: GatewayAddresses::Services,
+            ..options()
+        };
+        let store = store(&format!("{GATEWAY}{service}"));
+        let resolution = resolve(&Reader::new(&store), &options);
+        let conditions = &listener(&resolution, "http").conditions;
+        let programmed = conditions.iter().find(|it| it.kind == kind::PROGRAMMED);
+        let programmed = programmed.expect("it is said").clone();
+        (programmed.holds, programmed.message)
+    };
+    for reached in [
+        "{ port: 80, targetPort: 10080 }",
+        "{ port: 8080, targetPort: 10080 }",
+        "{ port: 10080 }",
+        "{ port: 80, targetPort: http }",
+    ] {
+        assert!(programmed(reached).0, "{reached}");
+    }
+    let (holds, message) =
+        programmed("{ name: a, port: 80 }, { name: b, port: 81, targetPort: 10081 }");
+    assert!(!holds);
+    let mend = "add port 80 with targetPort 10080 to Service default/one";
+    assert!(message.contains(mend), "{message}");
+}
+
+#[test]
 fn gateways_of_a_class_that_is_refused_say_so_and_are_not_served() {
     let parameters = "parametersRef: { group: example.com, kind: Config, name: some }";
     let controller = "controllerName: locum.dev/gatewayclass-controller";
