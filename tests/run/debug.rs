@@ -45,7 +45,7 @@ fn an_envoy_is_held_against_what_it_is_told() {
         let row = table.lines().nth(1).unwrap_or_default().split("  ");
         let cells: Vec<&str> = row.map(str::trim).filter(|cell| !cell.is_empty()).collect();
         // Acknowledged, sent, nothing under way, nothing refused.
-        cells.len() == 9 && cells[5] == cells[6] && cells[7..] == ["0", "0"]
+        cells.len() == 10 && cells[6] == cells[7] && cells[8..] == ["0", "0"]
     });
     assert!(acknowledged().contains("default/eg"), "{}", acknowledged());
 

@@ -13,7 +13,8 @@ use crate::cli::output::{Format, write_document};
 /// Show the connected proxies, and how far each is
 ///
 /// ACKED is the revision of the Gateway's configuration that the proxy has acknowledged in full,
-/// SENT the one that it is being told. What a proxy refuses stands below, in its own words.
+/// SENT the one that it is being told; XDS is the variant of the protocol, delta or sotw. What a
+/// proxy refuses stands below, in its own words.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   locum debug clients
@@ -39,10 +40,11 @@ enum Form {
     Json,
 }
 
-const HEAD: [&str; 9] = [
+const HEAD: [&str; 10] = [
     "GATEWAY",
     "NODE",
     "PROXY",
+    "XDS",
     "PEER",
     "CONNECTED",
     "ACKED",
@@ -87,7 +89,7 @@ fn in_lines(clients: &Value, now: Timestamp) -> String {
     text
 }
 
-fn row(client: &Value, now: Timestamp) -> [String; 9] {
+fn row(client: &Value, now: Timestamp) -> [String; 10] {
     let pending: usize = types(client)
         .filter_map(|(_, report)| report["pending"].as_array())
         .map(Vec::len)
@@ -96,6 +98,7 @@ fn row(client: &Value, now: Timestamp) -> [String; 9] {
         string(&client["gateway"]),
         string(&client["node"]),
         string(&client["user_agent"]),
+        string(&client["variant"]),
         string(&client["peer"]),
         age(&client["connected_since"], now),
         client["settled_revision"].to_string(),
@@ -166,6 +169,7 @@ mod tests {
             "gateway": "default/eg",
             "node": "envoy-1",
             "user_agent": "envoy 1.40.0",
+            "variant": "delta",
             "peer": "10.0.0.7:40000",
             "connected_since": "2026-01-01T00:00:00Z",
             "revision": 12,
@@ -176,8 +180,8 @@ mod tests {
         }]);
         let now = "2026-01-01T03:12:40Z".parse().expect("a time");
         let expected = "\
-GATEWAY      NODE      PROXY          PEER             CONNECTED   ACKED   SENT   PENDING   REFUSED
-default/eg   envoy-1   envoy 1.40.0   10.0.0.7:40000   3h 12m      11      12     2         1
+GATEWAY      NODE      PROXY          XDS     PEER             CONNECTED   ACKED   SENT   PENDING   REFUSED
+default/eg   envoy-1   envoy 1.40.0   delta   10.0.0.7:40000   3h 12m      11      12     2         1
 envoy-1 refuses cluster a: no such thing
 ";
         assert_eq!(in_lines(&clients, now), expected);

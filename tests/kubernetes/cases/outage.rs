@@ -17,6 +17,10 @@ const AWAY: Duration = Duration::from_secs(60);
 /// How long after its return everything that is new by then has its status.
 const RIGHT_WITHIN: Duration = Duration::from_secs(5);
 
+/// The port of the Service for the listener that comes later.
+const PORT: &str = r#"[{"op": "add", "path": "/spec/ports/-",
+    "value": {"name": "other", "port": 8080, "targetPort": 8080}}]"#;
+
 /// The Pod of `active` dies with its address: what kubelet puts in its place has another one, which
 /// nobody is told before the API server is back.
 pub(crate) async fn active_dies_while_the_api_server_is_away(bench: &Bench) -> anyhow::Result<()> {
@@ -27,6 +31,8 @@ pub(crate) async fn active_dies_while_the_api_server_is_away(bench: &Bench) -> a
     let active = pod["metadata"]["uid"].as_str().context("no uid")?;
     let address = pod["status"]["podIP"].as_str().context("no address")?;
 
+    let patch = ["patch", "service", "envoy-eg", "--type=json", "-p", PORT];
+    bench.kubectl(&patch).await?;
     let load = stage.load()?;
     bench.seconds(&load, 2).await?;
     server.kill()?;
