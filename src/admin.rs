@@ -4,7 +4,7 @@
 //! address that only this machine reaches, and where probes and scrapes come from elsewhere, health
 //! and metrics alone on another. It changes nothing, and shows no secret.
 
-mod debug;
+pub(crate) mod debug;
 mod health;
 
 use std::sync::Arc;

@@ -145,9 +145,8 @@ mod tests {
         let texts = helps.map(ToString::to_string);
         let lines: Vec<String> = texts.flat_map(|text| lines(&text)).collect();
         let commands = lines.iter().filter_map(|line| {
-            let line = line
-                .split_once(" | ")
-                .map_or(line.as_str(), |(_, after)| after);
+            let inside = line.split_once(" -- /").or_else(|| line.split_once(" | "));
+            let line = inside.map_or(line.as_str(), |(_, after)| after);
             line.trim_start()
                 .starts_with("locum ")
                 .then_some(line.trim_start())
@@ -172,6 +171,21 @@ mod tests {
         for example in examples {
             if let Err(error) = Cli::try_parse_from(&example) {
                 panic!("{example:?}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_flag_takes_1_as_a_variable() {
+        let command = Cli::command();
+        for each in with_all_below(&command) {
+            let flags = each
+                .get_arguments()
+                .filter(|argument| matches!(argument.get_action(), clap::ArgAction::SetTrue));
+            for flag in flags {
+                let values = flag.get_possible_values();
+                let takes_1 = values.iter().any(|value| value.matches("1", true));
+                assert!(takes_1, "{} {}", each.get_name(), flag.get_id());
             }
         }
     }

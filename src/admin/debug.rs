@@ -48,27 +48,35 @@ pub(super) struct XdsQuery {
     name: Option<String>,
 }
 
-/// One Gateway's snapshot.
-#[derive(Debug, Serialize)]
-struct GatewayDump {
-    gateway: String,
-    /// By type: its resources.
-    resources: BTreeMap<&'static str, Vec<ResourceDump>>,
+/// The answer of `/debug/xds`.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct XdsAnswer {
+    revision: u64,
+    pub(crate) gateways: Vec<GatewayDump>,
+    pub(crate) clients: Vec<Report>,
 }
 
-#[derive(Debug, Serialize)]
-struct ResourceDump {
-    name: String,
+/// One Gateway's snapshot.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct GatewayDump {
+    gateway: String,
+    /// By type: its resources.
+    pub(crate) resources: BTreeMap<String, Vec<ResourceDump>>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct ResourceDump {
+    pub(crate) name: String,
     version: String,
     owners: Vec<String>,
-    resource: Value,
+    pub(crate) resource: Value,
 }
 
 /// The snapshots, and what each connected proxy has of them.
 pub(super) async fn xds(
     State(sources): State<Sources>,
     query: Result<Query<XdsQuery>, QueryRejection>,
-) -> Answer {
+) -> Result<Json<XdsAnswer>, (StatusCode, String)> {
     let query = asked(query)?;
     let kinds = match &query.kind {
         None => Kind::ALL.to_vec(),
@@ -114,17 +122,18 @@ pub(super) async fn xds(
             gateway,
         })
         .collect();
-    let revision = state.revision;
-    Ok(Json(
-        json!({ "revision": revision, "gateways": dumps, "clients": clients }),
-    ))
+    Ok(Json(XdsAnswer {
+        revision: state.revision,
+        gateways: dumps,
+        clients,
+    }))
 }
 
 fn dump(
     snapshot: &Snapshot,
     kinds: &[Kind],
     name: Option<&str>,
-) -> BTreeMap<&'static str, Vec<ResourceDump>> {
+) -> BTreeMap<String, Vec<ResourceDump>> {
     let of_kind = |kind: Kind| {
         let wanted = snapshot
             .of_kind(kind)
@@ -135,7 +144,7 @@ fn dump(
             owners: resource.owners.to_vec(),
             resource: json::resource(resource),
         });
-        (kind.name(), dumps.collect())
+        (kind.name().to_owned(), dumps.collect())
     };
     kinds.iter().copied().map(of_kind).collect()
 }
@@ -151,7 +160,7 @@ pub(super) async fn problems(State(sources): State<Sources>) -> Json<Value> {
     Json(json!({ "revision": state.revision, "problems": problems }))
 }
 
-/// The connected proxies, with counts only.
+/// The connected proxies, without the names that they ask for and the versions that they have.
 pub(super) async fn clients(State(sources): State<Sources>) -> Json<Vec<Report>> {
     Json(sources.clients.reports(Detail::Counts))
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, value_parser};
 use time::OffsetDateTime;
 
@@ -43,7 +44,12 @@ pub(super) struct Options {
     #[arg(long, env = "LOCUM_SERVER", value_name = "NAME", value_delimiter = ',')]
     server: Vec<String>,
     /// A new CA
-    #[arg(long, env = "LOCUM_AUTHORITY", conflicts_with_all = ["ca", "days"])]
+    #[arg(
+        long,
+        env = "LOCUM_AUTHORITY",
+        value_parser = BoolishValueParser::new(),
+        conflicts_with_all = ["ca", "days"]
+    )]
     authority: bool,
     /// Sign with the CA in this folder: tls.crt, tls.key, and ca.crt if others are to be believed
     /// too [default: the CA in the cluster]

@@ -25,7 +25,7 @@ const LIMITS: Limits = Limits {
 #[command(after_help = "Examples:
   locum debug clients
   locum debug xds --diff
-  kubectl -n locum-system exec deployment/locum -- locum debug clients")]
+  kubectl -n locum-system exec deployment/locum -- /locum debug clients")]
 pub(super) struct Options {
     #[command(subcommand)]
     question: Question,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::xds::kind::Kind;
@@ -74,7 +74,7 @@ struct State {
 }
 
 /// What a proxy was sent of one type since it connected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Counts {
     pub responses: u64,
     pub resources: u64,
@@ -84,7 +84,7 @@ pub struct Counts {
 }
 
 /// A refusal in the proxy's words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Nack {
     pub at: Timestamp,
     pub message: String,
@@ -288,14 +288,14 @@ impl State {
 /// How much a report says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// Numbers only.
+    /// Without the names that it asks for and the versions that it has.
     Counts,
-    /// Every name and version too.
+    /// With them.
     Names,
 }
 
 /// What there is to say of one connected proxy.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Report {
     pub gateway: String,
     pub node: String,
@@ -309,27 +309,27 @@ pub struct Report {
     /// The revision that it has acknowledged in full.
     pub settled_revision: u64,
     /// By the kind's name.
-    pub types: BTreeMap<&'static str, TypeReport>,
+    pub types: BTreeMap<String, TypeReport>,
 }
 
 /// What there is to say of one type on one stream.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct TypeReport {
     pub wildcard: bool,
     /// How many names it asks for one by one.
     pub subscribed: usize,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
-    /// How many resources it has.
+    /// How many resources it certainly has.
     pub acknowledged: usize,
     /// Versions by name.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub versions: BTreeMap<String, String>,
     /// The names in responses under way.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<String>,
     /// What it refuses, by name, in its own words.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub refused: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_nack: Option<Nack>,
@@ -351,7 +351,8 @@ impl Client {
             settled_revision: state.settled,
             types: types
                 .map(|(kind, subscription)| {
-                    (kind.name(), state.type_report(*kind, subscription, detail))
+                    let report = state.type_report(*kind, subscription, detail);
+                    (kind.name().to_owned(), report)
                 })
                 .collect(),
         }
@@ -371,15 +372,17 @@ impl State {
             }
         }
         let pending = subscription.outstanding.iter().flat_map(|outstanding| {
-            let sent = outstanding.sent.iter().map(|resource| &resource.name);
-            sent.chain(&outstanding.removed).map(ToString::to_string)
+            let sent = outstanding.forms().chain(&outstanding.stand_ins);
+            let names = sent.map(|resource| &resource.name);
+            names.chain(&outstanding.removed).map(ToString::to_string)
         });
         let refused = subscription.refused.iter();
+        let held = subscription.held().values();
         TypeReport {
             wildcard: subscription.is_wildcard(),
             subscribed: subscription.names().len(),
             names,
-            acknowledged: subscription.held().len(),
+            acknowledged: held.filter(|held| held.is_certain()).count(),
             versions,
             pending: pending.collect(),
             refused: refused

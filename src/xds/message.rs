@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::Node;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::xds::kind::Kind;
 use crate::xds::order::Expired;
@@ -16,7 +16,7 @@ use crate::xds::resource::{Resource, Version};
 use crate::xds::subscription::Subscription;
 
 /// A variant of the discovery protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Variant {
     /// Differences: each resource has a version, removals are told by name.
     #[serde(rename = "delta")]
@@ -25,6 +25,16 @@ pub enum Variant {
     /// sets, and what is not among them is gone.
     #[serde(rename = "sotw")]
     StateOfTheWorld,
+}
+
+impl Variant {
+    /// The word that options, logs and debug answers use: `delta` or `sotw`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Variant::Delta => "delta",
+            Variant::StateOfTheWorld => "sotw",
+        }
+    }
 }
 
 /// A discovery request.

@@ -3,12 +3,12 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::Admin;
 use crate::cli::output::{Format, write_document};
+use crate::xds::clients::Report;
 
 /// Show the connected proxies, and how far each is
 ///
@@ -22,22 +22,9 @@ use crate::cli::output::{Format, write_document};
 pub(super) struct Options {
     #[command(flatten)]
     admin: Admin,
-    /// The form of what is printed
-    #[arg(
-        short,
-        long,
-        env = "LOCUM_OUTPUT",
-        value_name = "FORMAT",
-        default_value = "table"
-    )]
-    output: Form,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Form {
-    Table,
-    Yaml,
-    Json,
+    /// Print it for programs instead of as a table
+    #[arg(short, long, env = "LOCUM_OUTPUT", value_name = "FORMAT")]
+    output: Option<Format>,
 }
 
 const HEAD: [&str; 10] = [
@@ -56,80 +43,62 @@ const HEAD: [&str; 10] = [
 impl Options {
     /// Asks and prints.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let clients: Value = self.admin.ask("/debug/clients").await?;
+        let clients: Vec<Report> = self.admin.ask("/debug/clients").await?;
         match self.output {
-            Form::Table => {
+            None => {
                 let text = in_lines(&clients, Timestamp::now());
                 io::stdout().lock().write_all(text.as_bytes())?;
             }
-            Form::Yaml => write_document(&clients, Format::Yaml)?,
-            Form::Json => write_document(&clients, Format::Json)?,
+            Some(format) => write_document(&serde_json::to_value(clients)?, format)?,
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
 /// The table, and what is refused.
-fn in_lines(clients: &Value, now: Timestamp) -> String {
-    let clients = clients.as_array().map(Vec::as_slice).unwrap_or_default();
+fn in_lines(clients: &[Report], now: Timestamp) -> String {
     if clients.is_empty() {
-        return "no proxy is connected\n".into();
+        return "no proxy is connected to this Locum\n".into();
     }
     let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(clients.iter().map(|client| row(client, now)));
     let mut text = table(&rows);
     for client in clients {
         for (kind, name, words) in refused(client) {
-            text += &format!(
-                "{} refuses {kind} {name}: {words}\n",
-                string(&client["node"])
-            );
+            text += &format!("{} refuses {kind} {name}: {words}\n", client.node);
         }
     }
     text
 }
 
-fn row(client: &Value, now: Timestamp) -> [String; 10] {
-    let pending: usize = types(client)
-        .filter_map(|(_, report)| report["pending"].as_array())
-        .map(Vec::len)
-        .sum();
+fn row(client: &Report, now: Timestamp) -> [String; 10] {
+    let pending = client.types.values().map(|of_type| of_type.pending.len());
+    let peer = client.peer.map(|peer| peer.to_string());
     [
-        string(&client["gateway"]),
-        string(&client["node"]),
-        string(&client["user_agent"]),
-        string(&client["variant"]),
-        string(&client["peer"]),
-        age(&client["connected_since"], now),
-        client["settled_revision"].to_string(),
-        client["revision"].to_string(),
-        pending.to_string(),
+        client.gateway.clone(),
+        client.node.clone(),
+        client.user_agent.clone(),
+        client.variant.name().into(),
+        // Over a Unix socket.
+        peer.unwrap_or_else(|| "-".into()),
+        age(client.connected_since, now),
+        client.settled_revision.to_string(),
+        client.revision.to_string(),
+        pending.sum::<usize>().to_string(),
         refused(client).count().to_string(),
     ]
 }
 
-fn types(client: &Value) -> impl Iterator<Item = (&String, &Value)> {
-    client["types"].as_object().into_iter().flatten()
-}
-
 /// Kind, name and the proxy's words.
-fn refused(client: &Value) -> impl Iterator<Item = (&String, &String, String)> {
-    types(client).flat_map(|(kind, report)| {
-        let refused = report["refused"].as_object().into_iter().flatten();
-        refused.map(move |(name, words)| (kind, name, string(words)))
+fn refused(client: &Report) -> impl Iterator<Item = (&String, &String, &String)> {
+    client.types.iter().flat_map(|(kind, of_type)| {
+        let refused = of_type.refused.iter();
+        refused.map(move |(name, words)| (kind, name, words))
     })
 }
 
-fn string(value: &Value) -> String {
-    value.as_str().unwrap_or("-").to_owned()
-}
-
 /// How long ago that was, in its two largest units: `3h 12m`.
-fn age(since: &Value, now: Timestamp) -> String {
-    let since: Option<Timestamp> = since.as_str().and_then(|text| text.parse().ok());
-    let Some(since) = since else {
-        return "-".into();
-    };
+fn age(since: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(since).as_secs().max(0);
     let (days, hours, minutes) = (seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
@@ -159,46 +128,57 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use std::collections::BTreeMap;
 
     use super::*;
+    use crate::xds::clients::{Counts, TypeReport};
+    use crate::xds::message::Variant;
+
+    fn at(time: &str) -> Timestamp {
+        time.parse().expect("a time")
+    }
 
     #[test]
     fn a_proxy_is_a_line_and_a_refusal_one_below() {
-        let clients = json!([{
-            "gateway": "default/eg",
-            "node": "envoy-1",
-            "user_agent": "envoy 1.40.0",
-            "variant": "delta",
-            "peer": "10.0.0.7:40000",
-            "connected_since": "2026-01-01T00:00:00Z",
-            "revision": 12,
-            "settled_revision": 11,
-            "types": {
-                "cluster": { "pending": ["a", "b"], "refused": { "a": "no such thing" } },
-            },
-        }]);
-        let now = "2026-01-01T03:12:40Z".parse().expect("a time");
+        let of_type = TypeReport {
+            wildcard: true,
+            subscribed: 0,
+            names: Vec::new(),
+            acknowledged: 3,
+            versions: BTreeMap::new(),
+            pending: vec!["a".into(), "b".into()],
+            refused: [("a".to_owned(), "no such thing".to_owned())].into(),
+            last_nack: None,
+            sent: Counts::default(),
+        };
+        let client = Report {
+            gateway: "default/eg".into(),
+            node: "envoy-1".into(),
+            user_agent: "envoy 1.40.0".into(),
+            variant: Variant::Delta,
+            peer: Some(([10, 0, 0, 7], 40000).into()),
+            connected_since: at("2026-01-01T00:00:00Z"),
+            revision: 12,
+            settled_revision: 11,
+            types: [("cluster".to_owned(), of_type)].into(),
+        };
         let expected = "\
 GATEWAY      NODE      PROXY          XDS     PEER             CONNECTED   ACKED   SENT   PENDING   REFUSED
 default/eg   envoy-1   envoy 1.40.0   delta   10.0.0.7:40000   3h 12m      11      12     2         1
 envoy-1 refuses cluster a: no such thing
 ";
-        assert_eq!(in_lines(&clients, now), expected);
+        assert_eq!(in_lines(&[client], at("2026-01-01T03:12:40Z")), expected);
     }
 
     #[test]
     fn no_proxy_is_said() {
-        assert_eq!(
-            in_lines(&json!([]), Timestamp::now()),
-            "no proxy is connected\n"
-        );
+        let text = in_lines(&[], at("2026-01-01T00:00:00Z"));
+        assert_eq!(text, "no proxy is connected to this Locum\n");
     }
 
     #[test]
     fn ages_have_two_units() {
-        let now = "2026-01-03T00:00:00Z".parse().expect("a time");
-        let of = |since: &str| age(&json!(since), now);
+        let of = |since: &str| age(at(since), at("2026-01-03T00:00:00Z"));
         assert_eq!(of("2026-01-02T23:59:55Z"), "5s");
         assert_eq!(of("2026-01-02T23:48:55Z"), "11m 5s");
         assert_eq!(of("2026-01-01T21:00:00Z"), "1d 3h");

@@ -1,16 +1,16 @@
 //! `locum debug xds`: what proxies are told, and whether an Envoy has it.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use serde::Deserialize;
+use clap::builder::BoolishValueParser;
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
 use super::{Admin, LIMITS};
+use crate::admin::debug::XdsAnswer;
 use crate::admin_client;
 use crate::cli::PROBLEMS;
 use crate::cli::options::{EnvoyAdmin, GatewayName};
@@ -26,7 +26,12 @@ use crate::xds::kind::Kind;
 #[command(after_help = "Examples:
   locum debug xds -g default/eg -t cluster
   locum debug xds --diff
-  locum debug xds --diff --envoy-admin-address unix:/run/envoy/admin.sock -t route")]
+  locum debug xds --diff --envoy-admin-address unix:/run/envoy/admin.sock -t route
+
+In a cluster, with both admin interfaces brought here:
+  kubectl -n locum-system port-forward deployment/locum 18080
+  kubectl port-forward deployment/envoy-eg 19000
+  locum debug xds --diff")]
 pub(super) struct Options {
     #[command(flatten)]
     admin: Admin,
@@ -49,7 +54,7 @@ pub(super) struct Options {
     #[arg(long, env = "LOCUM_NAME", value_name = "NAME")]
     name: Option<String>,
     /// Hold it against what the Envoy at --envoy-admin-address has
-    #[arg(long, env = "LOCUM_DIFF")]
+    #[arg(long, env = "LOCUM_DIFF", value_parser = BoolishValueParser::new())]
     diff: bool,
     #[command(flatten)]
     envoy: EnvoyAdmin,
@@ -64,36 +69,6 @@ fn kind(word: &str) -> Result<Kind, String> {
     })
 }
 
-/// `/debug/xds`, as far as it is needed here.
-#[derive(Debug, Deserialize)]
-struct Answer {
-    gateways: Vec<Gateway>,
-    clients: Vec<Client>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Gateway {
-    resources: BTreeMap<String, Vec<Resource>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Resource {
-    name: String,
-    resource: Value,
-}
-
-#[derive(Debug, Deserialize)]
-struct Client {
-    node: String,
-    types: BTreeMap<String, Type>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Type {
-    #[serde(default)]
-    refused: BTreeMap<String, String>,
-}
-
 impl Options {
     /// Asks and prints.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
@@ -101,25 +76,15 @@ impl Options {
             return self.compare().await;
         }
         let gateway = self.gateway.as_ref().map(|name| name.0.to_string());
-        let answer: Value = self.admin.ask(&self.path(gateway.as_deref())).await?;
+        let path = path(&[
+            ("gateway", gateway.as_deref()),
+            ("node", self.node.as_deref()),
+            ("type", self.kind.map(Kind::name)),
+            ("name", self.name.as_deref()),
+        ]);
+        let answer: Value = self.admin.ask(&path).await?;
         write_document(&answer, self.form.output)?;
         Ok(ExitCode::SUCCESS)
-    }
-
-    fn path(&self, gateway: Option<&str>) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        let kind = self.kind.map(Kind::name);
-        for (field, value) in [
-            ("gateway", gateway),
-            ("node", self.node.as_deref()),
-            ("type", kind),
-            ("name", self.name.as_deref()),
-        ] {
-            if let Some(value) = value {
-                query.append_pair(field, value);
-            }
-        }
-        format!("/debug/xds?{}", query.finish())
     }
 
     async fn compare(self) -> anyhow::Result<ExitCode> {
@@ -130,8 +95,8 @@ impl Options {
         let Some((gateway, node)) = dump.node() else {
             bail!("the Envoy does not say in its config_dump which node it is");
         };
-        let answer: Answer = self.admin.ask(&self.path(Some(gateway))).await?;
-        // What is asked for in part cannot say what is too much of the rest.
+        // All of it: what an Envoy shows of endpoints depends on their cluster.
+        let answer: XdsAnswer = self.admin.ask(&path(&[("gateway", Some(gateway))])).await?;
         let differences = dump
             .differences(&told(&answer))
             .into_iter()
@@ -156,7 +121,18 @@ impl Options {
     }
 }
 
-fn told(answer: &Answer) -> Contents {
+/// `/debug/xds` with what is asked for.
+fn path(fields: &[(&str, Option<&str>)]) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (field, value) in fields {
+        if let Some(value) = value {
+            query.append_pair(field, value);
+        }
+    }
+    format!("/debug/xds?{}", query.finish())
+}
+
+fn told(answer: &XdsAnswer) -> Contents {
     let kinds = answer
         .gateways
         .iter()
@@ -171,7 +147,7 @@ fn told(answer: &Answer) -> Contents {
 }
 
 /// What this Envoy has said against the resource.
-fn refusal<'a>(answer: &'a Answer, node: &str, difference: &Difference) -> Option<&'a String> {
+fn refusal<'a>(answer: &'a XdsAnswer, node: &str, difference: &Difference) -> Option<&'a String> {
     let client = answer.clients.iter().find(|client| client.node == node)?;
     let of_kind = client.types.get(difference.kind.name())?;
     of_kind.refused.get(&difference.name)
@@ -185,7 +161,9 @@ fn in_words(
     let Difference { kind, name, how } = difference;
     let mut text = match how {
         How::Missing => format!("{kind} {name}: the Envoy has none\n"),
-        How::Surplus => format!("{kind} {name}: the Envoy still has it, and it is not told so\n"),
+        How::Surplus => {
+            format!("{kind} {name}: the Envoy has it, though Locum does not tell it (any more)\n")
+        }
         How::Warming => format!("{kind} {name}: the Envoy has it, but it is still warming\n"),
         How::Refused { words } => format!("{kind} {name}: the Envoy refuses it: {words}\n"),
         How::Changed { told, held } => {
@@ -193,7 +171,8 @@ fn in_words(
             format!("{kind} {name}: told (-) and held (+) differ\n{lines}")
         }
     };
-    if let Some(words) = refusal {
+    let said = |words: &str| text.contains(words.trim());
+    if let Some(words) = refusal.filter(|words| !said(words)) {
         text += &format!("  it was refused: {words}\n");
     }
     Ok(text)
