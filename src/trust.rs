@@ -11,6 +11,7 @@ mod certificate;
 mod files;
 pub mod folder;
 mod identity;
+mod line;
 pub mod secrets;
 mod tls;
 
@@ -21,4 +22,5 @@ pub use authority::{Authority, IssueError, Issued, PROXY_LIFE, SERVER_LIFE, Serv
 pub use certificate::{CERTIFICATE, Certificate, Flaw, KEY, KeyPem, TRUST};
 pub use files::{Files, FilesError, Paths};
 pub use identity::{Domain, Identity, NAMESPACE, Peer, TRUST_DOMAIN};
+pub use line::Line;
 pub use tls::{Renewal, Texts, Tls, TlsError};

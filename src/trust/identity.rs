@@ -4,10 +4,12 @@
 //! a Locum's its service account (`spiffe://<trust domain>/ns/<namespace>/sa/locum`). What a
 //! connection may do is decided here and nowhere else.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use tonic::Status;
 
+use super::line::Line;
 use crate::resource::ObjectName;
 
 /// The service account whose name a Locum's certificate bears.
@@ -86,14 +88,49 @@ pub enum Identity {
 }
 
 /// The other end of a connection. It travels with each request of the connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Peer {
     /// `None` for a Unix socket.
-    pub address: Option<SocketAddr>,
-    pub identity: Identity,
+    address: Option<SocketAddr>,
+    identity: Identity,
+    line: Line,
+}
+
+impl fmt::Display for Peer {
+    /// Where the peer is, as people write it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => address.fmt(formatter),
+            None => formatter.write_str("a Unix socket"),
+        }
+    }
 }
 
 impl Peer {
+    /// Who is at the other end of a connection that was accepted from `address`, if it has one.
+    pub fn new(address: Option<SocketAddr>, identity: Identity) -> Self {
+        // A socket for both families sees an IPv4 peer as an IPv6 one.
+        let as_written = |address: SocketAddr| match address.ip().to_canonical() {
+            ip if ip.is_ipv4() => SocketAddr::new(ip, address.port()),
+            _ => address,
+        };
+        Self {
+            address: address.map(as_written),
+            identity,
+            line: Line::default(),
+        }
+    }
+
+    /// Where the peer is; `None` for a Unix socket.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// The connection that the peer is at the other end of.
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+
     /// Who sent `request`.
     pub fn of<T>(request: &tonic::Request<T>) -> Self {
         let peer = request.extensions().get::<Self>().cloned();
@@ -104,12 +141,12 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// PERMISSION_DENIED with what the certificate says instead.
+    /// PERMISSION_DENIED with what the certificate says instead; the connection ends after it.
     pub fn may_be_proxy_of(&self, gateway: &str) -> Result<(), Status> {
         match &self.identity {
             Identity::Unasked => Ok(()),
             Identity::Proxy(own) if own == gateway => Ok(()),
-            other => Err(Status::permission_denied(format!(
+            other => Err(self.denied(format!(
                 "node.cluster is {gateway}, but the certificate is for {}",
                 other.in_words()
             ))),
@@ -120,15 +157,22 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// PERMISSION_DENIED with what the certificate says instead.
+    /// PERMISSION_DENIED with what the certificate says instead; the connection ends after it.
     pub fn must_be_locum(&self) -> Result<(), Status> {
         match &self.identity {
             Identity::Unasked | Identity::Locum => Ok(()),
-            other => Err(Status::permission_denied(format!(
+            other => Err(self.denied(format!(
                 "this is for replicas of Locum, but the certificate is for {}",
                 other.in_words()
             ))),
         }
+    }
+
+    /// The certificate holds for as long as its connection, and keep-alives would hold that for
+    /// ever: only on another connection can the peer show a certificate that was corrected.
+    fn denied(&self, why: String) -> Status {
+        self.line.hang_up();
+        Status::permission_denied(why)
     }
 }
 
@@ -152,9 +196,19 @@ mod tests {
 
     fn peer(uris: &[&str]) -> Peer {
         let uris: Vec<_> = uris.iter().map(|uri| (*uri).to_owned()).collect();
-        Peer {
-            address: None,
-            identity: Domain::default().identity(&uris),
+        Peer::new(None, Domain::default().identity(&uris))
+    }
+
+    #[test]
+    fn a_peer_is_named_by_its_address_as_people_write_it() {
+        for (address, written) in [
+            (Some("[::ffff:10.244.0.22]:44850"), "10.244.0.22:44850"),
+            (Some("10.244.0.22:44850"), "10.244.0.22:44850"),
+            (Some("[fd00::1]:44850"), "[fd00::1]:44850"),
+            (None, "a Unix socket"),
+        ] {
+            let address = address.map(|address| address.parse().unwrap());
+            assert_eq!(Peer::new(address, Identity::Unasked).to_string(), written);
         }
     }
 

@@ -4,13 +4,14 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::transport::server::{Connected, TcpIncoming};
@@ -22,11 +23,35 @@ const MAX_HANDSHAKES: usize = 256;
 /// The pause after a connection could not be accepted: there are too many open files, usually.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a connection whose peer was refused is kept, so that the peer hears why.
+const LAST_WORDS_BOUND: Duration = Duration::from_millis(500);
+
 /// A connection and its peer.
 #[derive(Debug)]
 pub(super) struct Connection<IO> {
     io: IO,
     peer: Peer,
+    /// Runs once the peer was refused.
+    closing: Option<Pin<Box<Sleep>>>,
+}
+
+impl<IO> Connection<IO> {
+    fn new(io: IO, peer: Peer) -> Self {
+        let closing = None;
+        Self { io, peer, closing }
+    }
+
+    /// Ready when the connection is to end, because its peer was refused and has had the time to
+    /// hear it.
+    fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.closing.is_none() {
+            ready!(self.peer.line().poll_hung_up(context));
+        }
+        let closing = self
+            .closing
+            .get_or_insert_with(|| Box::pin(sleep(LAST_WORDS_BOUND)));
+        closing.as_mut().poll(context)
+    }
 }
 
 /// Connections in plaintext, from anybody.
@@ -36,11 +61,8 @@ pub(super) fn plain(
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     incoming.map(|stream| {
         let io = stream?;
-        let peer = Peer {
-            address: io.peer_addr().ok(),
-            identity: Identity::Unasked,
-        };
-        Ok(Connection { io, peer })
+        let peer = Peer::new(io.peer_addr().ok(), Identity::Unasked);
+        Ok(Connection::new(io, peer))
     })
 }
 
@@ -49,11 +71,8 @@ pub(super) fn unix(
     listener: UnixListener,
 ) -> impl Stream<Item = io::Result<Connection<UnixStream>>> {
     UnixListenerStream::new(listener).map(|stream| {
-        let peer = Peer {
-            address: None,
-            identity: Identity::Unasked,
-        };
-        Ok(Connection { io: stream?, peer })
+        let peer = Peer::new(None, Identity::Unasked);
+        Ok(Connection::new(stream?, peer))
     })
 }
 
@@ -98,10 +117,9 @@ async fn let_in(listener: TcpListener, tls: Tls, incoming: &Incoming) {
             let _ = stream.set_nodelay(true);
             match tls.accept(stream).await {
                 Ok((io, identity)) => {
-                    let address = Some(address);
-                    let peer = Peer { address, identity };
+                    let peer = Peer::new(Some(address), identity);
                     // An error means that the server has ended.
-                    let _ = incoming.send(Ok(Connection { io, peer })).await;
+                    let _ = incoming.send(Ok(Connection::new(io, peer))).await;
                 }
                 Err(error) => tracing::warn!(peer = %address, "connection refused: {error}"),
             }
@@ -123,6 +141,10 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Connection<IO> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.poll_over(context).is_ready() {
+            // As if the peer had closed it.
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.io).poll_read(context, buffer)
     }
 }

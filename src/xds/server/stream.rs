@@ -66,7 +66,7 @@ impl<R: Request> Session<R> {
             .ok_or_else(|| Status::cancelled("the stream was closed before its first request"))?;
         let proxy = self.proxy(first.node()).inspect_err(|status| {
             self.shared.metrics.rejected();
-            tracing::warn!(peer = ?self.peer.address, "proxy refused: {}", status.message());
+            tracing::warn!(peer = %self.peer, "proxy refused: {}", status.message());
         })?;
         Ok((proxy, first))
     }
@@ -95,7 +95,7 @@ impl<R: Request> Session<R> {
             connection: self
                 .shared
                 .clients
-                .connect(proxy.clone(), self.peer.address, variant),
+                .connect(proxy.clone(), self.peer.address(), variant),
             board: self.shared.board.subscribe(&proxy.gateway),
             session: self,
             proxy,
