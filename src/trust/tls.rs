@@ -27,6 +27,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::authority::Issued;
 use super::certificate::{CERTIFICATE, Certificate, Flaw, KEY, KeyPem, TRUST, uris};
+use super::handshake::HandshakeError;
 use super::identity::{Domain, Identity};
 
 /// How long the other side may take to make itself known.
@@ -160,12 +161,28 @@ pub struct Renewal(watch::Sender<Current>);
 /// Why a connection did not come about.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
+    /// The other side came to Locum.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    /// Locum came to the other side.
     #[error("no TLS: {0}")]
-    Handshake(#[from] std::io::Error),
+    Connect(#[from] std::io::Error),
     #[error("no TLS within {} s", HANDSHAKE_BOUND.as_secs())]
     Slow,
     #[error("no TLS yet: {0}")]
     NotReady(Arc<str>),
+}
+
+impl TlsError {
+    /// The cause in one word, by which failures are counted.
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Self::Handshake(error) => error.cause(),
+            Self::Connect(_) => "connect",
+            Self::Slow => "slow",
+            Self::NotReady(_) => "not_ready",
+        }
+    }
 }
 
 impl Tls {
@@ -208,7 +225,8 @@ impl Tls {
         let config = self.newest()?.server.clone();
         let handshake = TlsAcceptor::from(config).accept(stream);
         let stream = timeout(HANDSHAKE_BOUND, handshake).await;
-        let stream = stream.map_err(|_| TlsError::Slow)??;
+        let stream = stream.map_err(|_| TlsError::Slow)?;
+        let stream = stream.map_err(HandshakeError::from)?;
         let shown = stream.get_ref().1.peer_certificates();
         let own = shown.and_then(|certificates| certificates.first());
         let uris = own.map(|own| uris(own)).unwrap_or_default();

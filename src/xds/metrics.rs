@@ -29,12 +29,18 @@ struct OfWait {
     awaited: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCause {
+    cause: &'static str,
+}
+
 /// Counters of the xDS server; one for the whole process.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     streams: Gauge<i64, AtomicI64>,
     streams_opened: Counter,
     streams_rejected: Counter,
+    connections_refused: Family<OfCause, Counter>,
     requests: Counter,
     responses: Family<OfKind, Counter>,
     resources: Family<OfKind, Counter>,
@@ -53,6 +59,7 @@ impl Default for Metrics {
             streams: Gauge::default(),
             streams_opened: Counter::default(),
             streams_rejected: Counter::default(),
+            connections_refused: Family::default(),
             requests: Counter::default(),
             responses: Family::default(),
             resources: Family::default(),
@@ -123,6 +130,11 @@ impl Metrics {
             r.register(name, help, family.clone());
         }
         r.register(
+            "connections_refused",
+            "Connections that failed to become mutual TLS, by cause",
+            self.connections_refused.clone(),
+        );
+        r.register(
             "waits_expired",
             "Waits for a proxy that ended by their bound",
             self.waits_expired.clone(),
@@ -144,6 +156,13 @@ impl Metrics {
     /// Counts a stream that was refused or ended by a limit.
     pub fn rejected(&self) {
         self.streams_rejected.inc();
+    }
+
+    /// Counts a connection whose peer did not make itself known.
+    pub fn refused(&self, cause: &'static str) {
+        self.connections_refused
+            .get_or_create(&OfCause { cause })
+            .inc();
     }
 
     /// Counts a request.

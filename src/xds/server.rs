@@ -6,6 +6,7 @@
 //! [`crate::xds::stream`].
 
 mod board;
+mod complaints;
 mod door;
 mod stream;
 
@@ -27,6 +28,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 pub use board::{Board, Published};
+use complaints::Complaints;
 
 use crate::api::v1::serving_server::ServingServer;
 use crate::replicas::{Observe, Own};
@@ -91,6 +93,7 @@ pub struct Shared {
 #[derive(Debug)]
 struct Ads {
     shared: Shared,
+    complaints: Arc<Complaints>,
     /// Holds a value as long as the server is to run.
     running: watch::Receiver<bool>,
     places: Arc<Semaphore>,
@@ -109,8 +112,10 @@ pub async fn serve(
     let observe = own.map(|own| Observe::service(own, stopped(running.clone())));
     let reports = LoadReports::new(serving.clone(), stopped(running.clone()));
     let watch = Watch::new(serving, stopped(running.clone()));
+    let refusals = door::Refusals::counted_in(shared.metrics.clone());
     let ads = Ads {
         shared,
+        complaints: refusals.complaints.clone(),
         running: running.clone(),
         places: Arc::new(Semaphore::new(MAX_STREAMS)),
     };
@@ -135,7 +140,7 @@ pub async fn serve(
                 router.serve_with_incoming_shutdown(incoming, stopped).await
             }
             Listener::Tls(listener, tls) => {
-                let incoming = door::tls(listener, tls, closed);
+                let incoming = door::tls(listener, tls, refusals, closed);
                 router.serve_with_incoming_shutdown(incoming, stopped).await
             }
             Listener::Unix(listener) => {
@@ -208,6 +213,7 @@ impl Ads {
         let (sender, receiver) = mpsc::channel(MAX_RESPONSES + 1);
         let session = stream::Session {
             shared: self.shared.clone(),
+            complaints: self.complaints.clone(),
             peer,
             requests: request.into_inner(),
             responses: sender,

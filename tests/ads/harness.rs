@@ -1,5 +1,6 @@
 //! A scripted proxy and the server it talks to.
 
+mod log;
 mod wire;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -14,6 +15,7 @@ use locum::xds::kind::Kind;
 use locum::xds::resource::{Readiness, Resource};
 use locum::xds::server::{Listener, ServeError, Shared, serve};
 use locum::xds::snapshot::Snapshot;
+pub(crate) use log::Log;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -131,10 +133,15 @@ impl Server {
 
     /// How many requests were for types that are not served.
     fn unserved(&self) -> u64 {
+        let unserved = self.counted("locum_xds_unknown_types_total");
+        unserved.expect("it is counted")
+    }
+
+    /// What the metrics say of one, with its labels, if it was ever counted.
+    pub(crate) fn counted(&self, metric: &str) -> Option<u64> {
         let metrics = self.metrics();
-        let mut lines = metrics.lines();
-        let line = lines.find_map(|line| line.strip_prefix("locum_xds_unknown_types_total "));
-        line.expect("it is counted").parse().unwrap()
+        let mut counts = metrics.lines().filter_map(|line| line.strip_prefix(metric));
+        counts.find_map(|count| count.strip_prefix(' ')?.parse().ok())
     }
 
     /// What the metrics say, as text.

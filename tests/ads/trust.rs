@@ -23,6 +23,7 @@ use locum::trust::{
     Authority, Certificate, Domain, Files, Issued, PROXY_LIFE, Paths, Renewal, ServerNames, Texts,
     Tls,
 };
+use locum::xds::clients::Detail;
 use locum::xds::message::Variant;
 use locum::xds::server::{Listener, Shared};
 use rustls::pki_types::ServerName;
@@ -181,48 +182,53 @@ async fn a_replica_watches_and_is_no_proxy() {
     watches(channel()).await.unwrap();
 }
 
-#[tokio::test]
-async fn who_is_not_known_is_refused() {
-    let known = authority();
-    let server = server(&known).await;
-    let stranger = proxy_of(&authority(), GATEWAY);
-    let strangers_own = Issued {
-        trust: known.trust(),
-        ..stranger
-    };
+/// A proxy whose certificate has run out, and a server that knows who signed it.
+async fn run_out(known: &Authority) -> (Issued, Server) {
     let long_ago = now() - 2 * PROXY_LIFE;
     // An authority that was there already signed what has run out since.
     let old = Authority::make(long_ago).unwrap();
     let both = Issued {
         trust: known.trust() + &old.trust(),
-        ..server_of(&known)
+        ..server_of(known)
     };
     let (tls, _) = tls(both);
-    let address = ANY_PORT.parse().unwrap();
-    let patient = server_at(address, tls).await;
-    let ran_out = Issued {
+    let server = server_at(ANY_PORT.parse().unwrap(), tls).await;
+    let proxy = Issued {
         trust: known.trust(),
         ..proxy_since(&old, GATEWAY, long_ago)
     };
+    (proxy, server)
+}
+
+/// A proxy that believes `known`, but that another authority has signed.
+fn strangers_own(known: &Authority) -> Issued {
+    Issued {
+        trust: known.trust(),
+        ..proxy_of(&authority(), GATEWAY)
+    }
+}
+
+#[tokio::test]
+async fn who_is_not_known_is_refused() {
+    let known = authority();
+    let server = server(&known).await;
+    let (ran_out, patient) = run_out(&known).await;
     for (who, credentials, server) in [
-        ("signed by another", strangers_own, &server),
+        ("signed by another", strangers_own(&known), &server),
         ("ran out", ran_out, &patient),
     ] {
         let refused = discovery_for(GATEWAY, channel(credentials, server.address)).await;
         assert!(refused.is_err(), "{who}");
-        assert!(
-            server
-                .shared
-                .clients
-                .reports(locum::xds::clients::Detail::Counts)
-                .is_empty()
-        );
+        let connected = server.shared.clients.reports(Detail::Counts);
+        assert!(connected.is_empty(), "{who}");
     }
-    let plaintext = Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
-    discovery_for(GATEWAY, plaintext.connect_lazy())
-        .await
-        .unwrap_err();
+    in_plaintext(server.address).await.unwrap_err();
     assert_eq!(without_certificate(&known, server.address).await, None);
+}
+
+async fn in_plaintext(server: SocketAddr) -> Result<(), tonic::Status> {
+    let plaintext = Endpoint::from_shared(format!("http://{server}")).unwrap();
+    discovery_for(GATEWAY, plaintext.connect_lazy()).await
 }
 
 /// What a client that has no certificate hears after its handshake: nothing when it is refused.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -16,7 +17,9 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::transport::server::{Connected, TcpIncoming};
 
-use crate::trust::{Identity, Peer, Tls};
+use super::complaints::Complaints;
+use crate::trust::{Identity, Peer, Tls, TlsError};
+use crate::xds::metrics::Metrics;
 
 /// The most peers that make themselves known at once; further ones wait in the kernel's queue.
 const MAX_HANDSHAKES: usize = 256;
@@ -81,12 +84,13 @@ pub(super) fn unix(
 pub(super) fn tls(
     listener: TcpListener,
     tls: Tls,
+    refusals: Refusals,
     stopped: impl Future<Output = ()> + Send + 'static,
 ) -> impl Stream<Item = io::Result<Connection<TlsStream<TcpStream>>>> {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         tokio::select! {
-            () = let_in(listener, tls, &sender) => {}
+            () = let_in(listener, tls, refusals, &sender) => {}
             () = stopped => {}
             () = sender.closed() => {}
         }
@@ -96,7 +100,31 @@ pub(super) fn tls(
 
 type Incoming = mpsc::Sender<io::Result<Connection<TlsStream<TcpStream>>>>;
 
-async fn let_in(listener: TcpListener, tls: Tls, incoming: &Incoming) {
+/// Where it is noted whom the door does not let in.
+#[derive(Clone, Debug)]
+pub(super) struct Refusals {
+    metrics: Arc<Metrics>,
+    pub(super) complaints: Arc<Complaints>,
+}
+
+impl Refusals {
+    pub(super) fn counted_in(metrics: Arc<Metrics>) -> Self {
+        let complaints = Arc::default();
+        Self {
+            metrics,
+            complaints,
+        }
+    }
+
+    fn note(&self, address: SocketAddr, error: &TlsError) {
+        self.metrics.refused(error.cause());
+        let peer = Peer::new(Some(address), Identity::Unasked);
+        self.complaints
+            .warn(&peer, &format!("connection refused: {error}"));
+    }
+}
+
+async fn let_in(listener: TcpListener, tls: Tls, refusals: Refusals, incoming: &Incoming) {
     tls.ready().await;
     let places = Arc::new(Semaphore::new(MAX_HANDSHAKES));
     loop {
@@ -109,7 +137,7 @@ async fn let_in(listener: TcpListener, tls: Tls, incoming: &Incoming) {
                 continue;
             }
         };
-        let (tls, incoming) = (tls.clone(), incoming.clone());
+        let (tls, refusals, incoming) = (tls.clone(), refusals.clone(), incoming.clone());
         tokio::spawn(async move {
             // A slow peer then holds up nobody else.
             let _place = place;
@@ -121,7 +149,7 @@ async fn let_in(listener: TcpListener, tls: Tls, incoming: &Incoming) {
                     // An error means that the server has ended.
                     let _ = incoming.send(Ok(Connection::new(io, peer))).await;
                 }
-                Err(error) => tracing::warn!(peer = %address, "connection refused: {error}"),
+                Err(error) => refusals.note(address, &error),
             }
         });
     }

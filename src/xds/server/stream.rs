@@ -2,6 +2,7 @@
 //! and its responses to the transport.
 
 use std::future::{Future, pending};
+use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::Node;
@@ -14,6 +15,7 @@ use crate::trust::Peer;
 use crate::xds::clients::Connection;
 use crate::xds::message::{Event, Output, Request, Response};
 use crate::xds::proxy::Proxy;
+use crate::xds::server::complaints::Complaints;
 use crate::xds::server::{Published, Shared};
 
 /// How long a proxy may take to say who it is.
@@ -25,6 +27,7 @@ const LAST_WORD_BOUND: Duration = Duration::from_secs(1);
 /// A stream before its first message.
 pub(super) struct Session<R> {
     pub(super) shared: Shared,
+    pub(super) complaints: Arc<Complaints>,
     pub(super) peer: Peer,
     pub(super) requests: Streaming<R>,
     /// Holds every response that may be under way, and the status that ends the stream.
@@ -66,7 +69,8 @@ impl<R: Request> Session<R> {
             .ok_or_else(|| Status::cancelled("the stream was closed before its first request"))?;
         let proxy = self.proxy(first.node()).inspect_err(|status| {
             self.shared.metrics.rejected();
-            tracing::warn!(peer = %self.peer, "proxy refused: {}", status.message());
+            let what = format!("proxy refused: {}", status.message());
+            self.complaints.warn(&self.peer, &what);
         })?;
         Ok((proxy, first))
     }
