@@ -177,6 +177,7 @@ impl Pipeline {
         for (gateway, snapshot) in &state.snapshots {
             self.board.publish(&gateway.to_string(), snapshot.clone());
         }
+        self.board.complete();
         state.told = self.told(&state, &previous);
         let state = Arc::new(state);
         let gone = |gateway: &&ObjectName| !state.snapshots.contains_key(*gateway);

@@ -4,7 +4,7 @@ use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
 use locum::xds::clients::Detail;
 use tonic::Code;
 
-use crate::harness::{GATEWAY, Server, eventually};
+use crate::harness::{GATEWAY, Log, Server, eventually};
 
 #[tokio::test]
 async fn each_gateway_has_its_own_resources() {
@@ -37,6 +37,44 @@ async fn a_gateway_that_is_withdrawn_takes_its_resources_away() {
         .await;
     server.shared.board.withdraw(GATEWAY);
     proxy.play("< cluster -a\n< listener -l").await;
+}
+
+#[tokio::test]
+async fn a_proxy_of_a_gateway_that_is_not_there_is_warned_of() {
+    let log = Log::start();
+    let (starting, server) = (Server::start().await, Server::start().await);
+    server.serve(GATEWAY, "cluster a:1").await;
+    // In this order, so that there would be a line about the others before the last.
+    let mut early = starting.connect("default/early").await;
+    let mut late = server.connect("default/late").await;
+    let mut withdrawn = server.connect_as("first", GATEWAY).await;
+    for proxy in [&mut early, &mut late, &mut withdrawn] {
+        proxy.play("> cluster").await;
+    }
+    let is_connected = |gateway| server.shared.clients.count(gateway) == 1;
+    eventually("all are connected", || {
+        starting.shared.clients.count("default/early") == 1
+            && is_connected("default/late")
+            && is_connected(GATEWAY)
+    })
+    .await;
+    server.shared.board.complete();
+    server.shared.board.withdraw(GATEWAY);
+    server.serve("default/late", "cluster b:1").await;
+    let mut never = server.connect("default/never").await;
+    let mut again = server.connect_as("second", GATEWAY).await;
+    never.play("> cluster").await;
+    again.play("> cluster").await;
+    eventually("it is said of both", || {
+        let about = |gateway: &str| log.lines(&format!("gateway=\"{gateway}\"")).len();
+        about("default/never") == 1 && about(GATEWAY) == 2
+    })
+    .await;
+    let lines = log.lines("Locum has no such Gateway");
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    // The first of its kind comes as late as it likes.
+    server.serve("default/never", "cluster c:1").await;
+    never.play("< cluster c:1").await;
 }
 
 #[tokio::test]

@@ -17,12 +17,22 @@ pub struct Published {
     pub revision: u64,
     /// `None` before the first.
     pub snapshot: Option<Arc<Snapshot>>,
+    /// That there is no such Gateway any more; the snapshot is empty then.
+    pub is_gone: bool,
+}
+
+impl Published {
+    /// Whether there is such a Gateway at present.
+    pub fn is_there(&self) -> bool {
+        self.snapshot.is_some() && !self.is_gone
+    }
 }
 
 /// The snapshots that streams serve from, one for each Gateway (`namespace/name`).
 #[derive(Debug, Default)]
 pub struct Board {
     inner: Mutex<Inner>,
+    complete: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -40,6 +50,7 @@ impl Board {
         let sender = inner.gateways.entry(gateway.to_owned()).or_default();
         let changed = sender.send_if_modified(|published| {
             let old = published.snapshot.replace(snapshot.clone());
+            published.is_gone = false;
             let changed = !old.is_some_and(|old| old.has_content_of(&snapshot));
             if changed {
                 published.revision = revision;
@@ -61,9 +72,24 @@ impl Board {
             sender.send_replace(Published {
                 revision: inner.revision,
                 snapshot: Some(Arc::default()),
+                is_gone: true,
             });
             inner.gateways.insert(gateway.to_owned(), sender);
         }
+    }
+
+    /// Says that every Gateway that there is has its snapshot: a server that starts knows of none
+    /// at first.
+    pub fn complete(&self) {
+        self.complete
+            .send_if_modified(|complete| !std::mem::replace(complete, true));
+    }
+
+    /// Resolves when a Gateway without a snapshot is one that does not exist.
+    pub(super) async fn completed(&self) {
+        let mut complete = self.complete.subscribe();
+        let completed = complete.wait_for(|complete| *complete).await;
+        completed.expect("the board outlives those who look at it");
     }
 
     /// The Gateway's newest snapshot, now and whenever it changes. A Gateway that is not known has
@@ -74,7 +100,7 @@ impl Board {
         // cost nothing.
         inner
             .gateways
-            .retain(|_, sender| sender.receiver_count() > 0 || sender.borrow().snapshot.is_some());
+            .retain(|_, sender| sender.receiver_count() > 0 || sender.borrow().is_there());
         let sender = inner.gateways.entry(gateway.to_owned()).or_default();
         sender.subscribe()
     }

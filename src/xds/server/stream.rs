@@ -8,7 +8,7 @@ use std::time::Duration;
 use envoy_types::pb::envoy::config::core::v3::Node;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tonic::{Status, Streaming};
 
 use crate::trust::Peer;
@@ -20,6 +20,9 @@ use crate::xds::server::{Published, Shared};
 
 /// How long a proxy may take to say who it is.
 pub(super) const FIRST_MESSAGE_BOUND: Duration = Duration::from_secs(15);
+
+/// How long a Gateway may take to appear after its proxy, before that is said.
+const GATEWAY_BOUND: Duration = Duration::from_secs(3);
 
 /// How long the transport may take to accept the status that ends a stream.
 const LAST_WORD_BOUND: Duration = Duration::from_secs(1);
@@ -118,6 +121,13 @@ impl<R: Request> Session<R> {
 impl<R: Request> Conversation<R> {
     async fn go_on(&mut self, stopped: impl Future<Output = ()>) -> Result<(), Status> {
         tokio::pin!(stopped);
+        let board = self.session.shared.board.clone();
+        let late = async {
+            board.completed().await;
+            sleep(GATEWAY_BOUND).await;
+        };
+        tokio::pin!(late);
+        let mut is_early = true;
         loop {
             let deadline = self.connection.deadline();
             let elapsed = async {
@@ -142,6 +152,10 @@ impl<R: Request> Conversation<R> {
                     let output = self.connection.with(self.revision, |stream| Ok::<_, Status>(stream.elapsed(now)));
                     self.pass_on(output?)?;
                 }
+                () = &mut late, if is_early => {
+                    is_early = false;
+                    self.look_for_gateway();
+                }
                 () = &mut stopped => return Err(Status::unavailable("the server is going away")),
                 () = self.session.responses.closed() => return Ok(()),
             }
@@ -162,9 +176,25 @@ impl<R: Request> Conversation<R> {
         self.pass_on(output)
     }
 
+    /// Says so if the proxy is connected for nothing.
+    fn look_for_gateway(&self) {
+        let Proxy { id, gateway, .. } = &self.proxy;
+        if !self.board.borrow().is_there() {
+            tracing::warn!(
+                node = id,
+                gateway,
+                "Locum has no such Gateway, and sends the proxy nothing until there is one: it \
+                 does not exist, its class is not Locum's, or --namespaces or --selector leave it \
+                 out"
+            );
+        }
+    }
+
     /// Takes over the newest snapshot, if there is one.
     fn take_snapshot(&mut self) -> Result<(), Status> {
-        let Published { revision, snapshot } = self.board.borrow_and_update().clone();
+        let Published {
+            revision, snapshot, ..
+        } = self.board.borrow_and_update().clone();
         let Some(snapshot) = snapshot else {
             return Ok(());
         };
