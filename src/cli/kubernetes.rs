@@ -92,7 +92,7 @@ impl KubernetesOptions {
             controller_names,
             own_service: None,
         };
-        let namespaces = options.namespaces.join(",");
+        let namespaces = in_words(&options.namespaces);
         let selector = options.selector.as_ref();
         tracing::info!(
             server = url,
@@ -101,5 +101,24 @@ impl KubernetesOptions {
             "reading resources from Kubernetes"
         );
         Ok((client, options))
+    }
+}
+
+/// Which namespaces are read.
+fn in_words(namespaces: &[String]) -> String {
+    match namespaces {
+        [] => "all".into(),
+        some => some.join(","),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_words;
+
+    #[test]
+    fn the_log_says_which_namespaces_are_read() {
+        assert_eq!(in_words(&[]), "all");
+        assert_eq!(in_words(&["a".into(), "b".into()]), "a,b");
     }
 }
