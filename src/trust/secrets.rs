@@ -3,8 +3,9 @@
 //!
 //! `locum-ca` holds the authority, `locum-server` what the server shows and whom it believes. A
 //! `locum-server` that somebody else put there, such as cert-manager, is used as it is; then there
-//! need be no `locum-ca`. To stop believing an authority at once, delete both. Keys are in Secrets
-//! and in memory only.
+//! need be no `locum-ca`. To stop believing an authority, delete both: no new connection is then
+//! accepted from what it signed, and streams that are open stay until they end, at the latest when
+//! the replicas are restarted. Keys are in Secrets and in memory only.
 
 mod plan;
 
@@ -29,7 +30,7 @@ use super::identity::Domain;
 use super::tls::{Renewal, Tls};
 use crate::kubernetes::{RequestError, within};
 use crate::resource::ObjectName;
-use plan::{PlanError, Step, next, texts};
+use plan::{Done, PlanError, Step, next, texts};
 
 pub use plan::manifest;
 
@@ -230,25 +231,31 @@ impl Secrets {
                 _ => None,
             };
             let now = OffsetDateTime::now_utc();
-            let done = match next(authority.as_ref(), server, &self.names, now)? {
+            let (written, done) = match next(authority.as_ref(), server, &self.names, now)? {
                 Step::Wait(until) => return Ok(until),
-                Step::Create(secret) => {
+                Step::Create(secret, done) => {
                     let parameters = PostParams::default();
-                    answered(self.api.create(&parameters, &secret)).await
+                    (answered(self.api.create(&parameters, &secret)).await, done)
                 }
-                Step::Replace(secret) => {
+                Step::Replace(secret, done) => {
                     let patch = Patch::Merge(json!({
                         // With it the API server refuses when it holds a later one.
                         "metadata": {"resourceVersion": secret.metadata.resource_version},
                         "data": secret.data,
                     }));
                     let (name, parameters) = (secret.name_any(), PatchParams::default());
-                    answered(self.api.patch(&name, &parameters, &patch)).await
+                    let patched = self.api.patch(&name, &parameters, &patch);
+                    (answered(patched).await, done)
                 }
             };
-            match done {
+            match written {
                 Ok(secret) => {
-                    tracing::info!(name = secret.name_any(), "Secret written");
+                    let name = secret.name_any();
+                    match done {
+                        // Where Locum has never run, the first of these is how it begins.
+                        Done::NewAuthority | Done::Renewed => tracing::info!(name, "{done}"),
+                        Done::OtherAuthority => tracing::warn!(name, "{done}"),
+                    }
                     if secret.name_any() == SERVER {
                         self.saw(Seen::There(Box::new(secret)));
                     }

@@ -4,6 +4,7 @@
 //! somebody else has put there is used and never changed.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -24,13 +25,40 @@ const TYPE: &str = "kubernetes.io/tls";
 /// How long to leave alone what somebody else renews.
 const FOREIGN: Duration = Duration::days(1);
 
-/// What to do next.
+/// What to do next, and what to say when it is done.
 pub(super) enum Step {
-    Create(Secret),
+    Create(Secret, Done),
     /// The Secret with what it was read with, so that a change meanwhile is noticed.
-    Replace(Secret),
+    Replace(Secret, Done),
     /// Nothing before then, unless something changes.
     Wait(OffsetDateTime),
+}
+
+/// What was done, as far as proxies feel it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    /// There was no authority, or it had run out. What another one signed is believed no more.
+    NewAuthority,
+    /// The same, but the server still has a certificate of another one, and believes it.
+    OtherAuthority,
+    /// What proxies know goes on.
+    Renewed,
+}
+
+impl fmt::Display for Done {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::NewAuthority => {
+                "a new CA was made: credentials that proxies have from an earlier one, if there \
+                 was one, are not believed; issue them again with `locum certs`"
+            }
+            Self::OtherAuthority => {
+                "a new CA was made in place of one that is gone: proxies will not believe the next \
+                 certificate of the server, so issue their credentials again with `locum certs`"
+            }
+            Self::Renewed => "Secret written",
+        })
+    }
 }
 
 /// Why there is no certificate for the server.
@@ -56,7 +84,14 @@ pub(super) fn next(
     }
     let Some(stored) = authority else {
         let made = Authority::make(now)?;
-        return Ok(Step::Create(secret(AUTHORITY, authority_parts(&made))));
+        let done = match server {
+            None => Done::NewAuthority,
+            Some(_) => Done::OtherAuthority,
+        };
+        return Ok(Step::Create(
+            secret(AUTHORITY, authority_parts(&made)),
+            done,
+        ));
     };
     let mut authority = read_authority(stored).map_err(|flaw| match is_ours(stored) {
         true => PlanError::Authority { flaw },
@@ -66,16 +101,16 @@ pub(super) fn next(
         },
     })?;
     if is_ours(stored) && authority.due() <= now {
-        let successor = match authority.not_after() > now {
-            true => authority.successor(now)?,
+        let (made, done) = match authority.not_after() > now {
+            true => (authority.successor(now)?, Done::Renewed),
             // What it signed has run out with it.
-            false => Authority::make(now)?,
+            false => (Authority::make(now)?, Done::NewAuthority),
         };
-        return Ok(Step::Replace(with(stored, authority_parts(&successor))));
+        return Ok(Step::Replace(with(stored, authority_parts(&made)), done));
     }
     let Some(stored) = server else {
         let issued = authority.server(names, now)?;
-        return Ok(Step::Create(secret(SERVER, parts(&issued))));
+        return Ok(Step::Create(secret(SERVER, parts(&issued)), Done::Renewed));
     };
     let until_then = authority.due();
     match kept(stored, &mut authority, names, now) {
@@ -85,11 +120,11 @@ pub(super) fn next(
         Some((issued, _)) => {
             let trust = authority.trust();
             let renewed = Issued { trust, ..issued };
-            Ok(Step::Replace(with(stored, parts(&renewed))))
+            Ok(Step::Replace(with(stored, parts(&renewed)), Done::Renewed))
         }
         None => {
             let issued = authority.server(names, now)?;
-            Ok(Step::Replace(with(stored, parts(&issued))))
+            Ok(Step::Replace(with(stored, parts(&issued)), Done::Renewed))
         }
     }
 }

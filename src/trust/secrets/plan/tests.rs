@@ -26,8 +26,8 @@ impl Namespace {
             let step = next(self.authority.as_ref(), self.server.as_ref(), &names(), now);
             let (word, secret) = match step.unwrap() {
                 Step::Wait(until) => return (until, written),
-                Step::Create(secret) => ("create", secret),
-                Step::Replace(secret) => ("replace", secret),
+                Step::Create(secret, done) => (said("create", done), secret),
+                Step::Replace(secret, done) => (said("replace", done), secret),
             };
             let name = secret.metadata.name.clone().unwrap();
             written.push(format!("{word} {name}"));
@@ -58,6 +58,15 @@ impl Namespace {
     }
 }
 
+/// What is done, and to whom that is news.
+fn said(word: &str, done: Done) -> String {
+    match done {
+        Done::NewAuthority => format!("{word} anew"),
+        Done::OtherAuthority => format!("{word} another"),
+        Done::Renewed => word.into(),
+    }
+}
+
 fn not_ours(mut secret: Secret) -> Secret {
     secret.metadata.annotations = None;
     secret
@@ -67,7 +76,7 @@ fn not_ours(mut secret: Secret) -> Secret {
 fn what_is_missing_is_made_once() {
     let mut namespace = Namespace::default();
     let (until, written) = namespace.tended(after(0));
-    assert_eq!(written, ["create locum-ca", "create locum-server"]);
+    assert_eq!(written, ["create anew locum-ca", "create locum-server"]);
     assert!(until > after(59) && until < after(61), "{until}");
     assert_eq!(namespace.tended(after(1)), (until, Vec::new()));
     texts(&namespace.server.unwrap()).unwrap().check().unwrap();
@@ -154,12 +163,37 @@ fn an_authority_hands_over_and_is_believed_until_it_runs_out() {
 }
 
 #[test]
+fn who_has_credentials_of_an_authority_that_is_gone_is_told_to_get_others() {
+    for (done, words) in [
+        (
+            Done::NewAuthority,
+            "from an earlier one, if there was one, are not believed",
+        ),
+        (
+            Done::OtherAuthority,
+            "proxies will not believe the next certificate",
+        ),
+    ] {
+        let said = done.to_string();
+        assert!(said.contains("a new CA was made"), "{said}");
+        assert!(
+            said.contains(words) && said.contains("`locum certs`"),
+            "{said}"
+        );
+    }
+    // Nobody has signed what is good for longer than the authority.
+    let mut namespace = Namespace::new();
+    let (_, written) = namespace.tended(after(4000));
+    assert_eq!(written[0], "replace anew locum-ca");
+}
+
+#[test]
 fn an_authority_that_was_deleted_is_made_anew_and_the_old_one_still_believed() {
     let mut namespace = Namespace::new();
     let old = read_authority(&namespace.authority.take().unwrap()).unwrap();
     let leaf = namespace.leaf();
     let (_, written) = namespace.tended(after(1));
-    assert_eq!(written, ["create locum-ca", "replace locum-server"]);
+    assert_eq!(written, ["create another locum-ca", "replace locum-server"]);
     assert_eq!(
         namespace.leaf(),
         leaf,
