@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 
 use crate::harness::{CLASS, Stage, ask, backend, free_port, gateway, is_alive, serves, until};
+use crate::standalone::{Envoy, Serve};
 
 #[test]
 fn a_gateway_that_comes_gets_an_envoy_and_one_that_goes_loses_it() {
@@ -103,5 +104,17 @@ fn a_mistake_in_one_object_takes_nothing_from_another() {
     stage.write("eg.yaml", &gateway("eg", port, backend("other")));
     until("a change beside it is served", || {
         ask(port, "/") == Some((200, "other".into()))
+    });
+}
+
+#[test]
+fn a_proxy_of_a_gateway_that_is_not_in_the_files_is_warned_of() {
+    let stage = Stage::with_backend(free_port());
+    let locum = Serve::start(&stage.manifests(), &[]);
+    let _envoy = Envoy::start("default/nowhere", locum.xds, &[]);
+    until("it is said", || {
+        let log = locum.log();
+        let mut warned = log.lines().filter(|line| line.contains("no such Gateway"));
+        warned.any(|line| line.contains("default/nowhere"))
     });
 }

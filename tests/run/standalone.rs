@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 
 use rustix::process::Signal;
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::harness::{envoy, free_port, get, locum, signal, until};
 
@@ -25,6 +25,7 @@ impl Drop for Process {
 pub(crate) struct Serve {
     pub(crate) xds: SocketAddr,
     pub(crate) admin: SocketAddr,
+    log: NamedTempFile,
     _process: Process,
 }
 
@@ -37,15 +38,21 @@ impl Serve {
         command.arg(manifests).args(arguments);
         command.args(["--xds-address", &xds.to_string()]);
         command.args(["--admin-address", &admin.to_string()]);
-        let process = Process(command.stderr(Stdio::null()).spawn().unwrap());
+        let log = NamedTempFile::new().unwrap();
+        let process = Process(command.stderr(log.reopen().unwrap()).spawn().unwrap());
         until("locum serve is ready", || {
             get(admin, "/readyz").is_some_and(|(status, _)| status == 200)
         });
         Self {
             xds,
             admin,
+            log,
             _process: process,
         }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).unwrap()
     }
 }
 
