@@ -3,8 +3,8 @@
 //! In: certificates, from Secrets that the leader makes and renews, or from files that somebody else
 //! does; a folder that holds a CA. Out: connections whose other end is known by its certificate, and
 //! certificates for proxies. A proxy gets what is for the Gateway that its certificate names, and
-//! nothing else. No key is ever logged or shown, and nothing here opens a stream or knows what is
-//! said in it.
+//! nothing else. No key is ever logged, or given to anyone but who asks for its certificate; nothing
+//! here opens a stream or knows what is said in it.
 
 mod authority;
 mod certificate;

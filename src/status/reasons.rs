@@ -35,7 +35,7 @@ pub const INVALID_PARAMETERS: &str = "InvalidParameters";
 pub const GATEWAY_CLASS_NOT_FOUND: &str = "GatewayClassNotFound";
 pub const LISTENERS_NOT_VALID: &str = "ListenersNotValid";
 pub const UNSUPPORTED_ADDRESS: &str = "UnsupportedAddress";
-/// No proxy serves the Gateway's present generation yet.
+/// No proxy serves the Gateway's present generation yet, or no Service leads to a listener.
 pub const PENDING: &str = "Pending";
 /// Nothing says where clients reach the Gateway.
 pub const ADDRESS_NOT_ASSIGNED: &str = "AddressNotAssigned";
@@ -72,6 +72,8 @@ pub const UNSUPPORTED_PROTOCOL_MIX: &str = "UnsupportedProtocolMix";
 /// A Service is known, its endpoints are not: whether its name leads anywhere, only DNS knows.
 pub const LEFT_TO_DNS: &str = "LeftToDns";
 pub const ENDPOINTS_NOT_FOUND: &str = "EndpointsNotFound";
+/// A name inside the cluster of a Service that is not there.
+pub const SERVICE_NOT_FOUND: &str = "ServiceNotFound";
 
 // Policies.
 pub const CONFLICTED: &str = "Conflicted";
@@ -80,13 +82,10 @@ pub const AGGREGATED: &str = "Aggregated";
 /// A policy that guards its targets is not supported yet: they are closed.
 pub const GUARD_NOT_SUPPORTED: &str = "GuardNotSupported";
 
-// Chains that serve now but may not when they must.
-/// Nothing stands against it.
+// Chains that serve now, and may or may not when they must.
 pub const READY: &str = "Ready";
 /// The standby serves, and nothing is behind it.
 pub const ACTIVE_WITHOUT_ENDPOINTS: &str = "ActiveWithoutEndpoints";
-/// A name inside the cluster of a Service that is not there.
-pub const SERVICE_NOT_FOUND: &str = "ServiceNotFound";
 pub const STANDBY_WITHOUT_ENDPOINTS: &str = "StandbyWithoutEndpoints";
 pub const EJECTION_LIMIT_TOO_LOW: &str = "EjectionLimitTooLow";
 pub const RETRIES_DO_NOT_REACH_STANDBY: &str = "RetriesDoNotReachStandby";

@@ -29,6 +29,7 @@ mod hosts;
 mod listeners;
 mod matches;
 mod policies;
+mod readiness;
 mod refs;
 mod routes;
 mod rules;

@@ -26,8 +26,8 @@ pub type Contents = BTreeMap<(Kind, String), Value>;
 pub struct ConfigDump {
     /// `node.cluster` and `node.id`.
     node: Option<(String, String)>,
-    /// The answer, without what the Envoy's own file says.
-    told: Value,
+    /// What it has been told over xDS.
+    answer: Value,
 }
 
 /// One way in which an Envoy has not what it was told.
@@ -123,11 +123,11 @@ impl ConfigDump {
         }
         let descriptor = descriptors::message(CONFIG_DUMP)
             .ok_or_else(|| Unreadable::UnknownType(CONFIG_DUMP.to_owned()))?;
-        let told = json!({ "configs": sections });
-        let message = DynamicMessage::deserialize(descriptor, told)?;
+        let answer = json!({ "configs": sections });
+        let message = DynamicMessage::deserialize(descriptor, answer)?;
         Ok(Self {
             node: bootstrap.first().and_then(node),
-            told: json::message(CONFIG_DUMP, &message.encode_to_vec())?,
+            answer: json::message(CONFIG_DUMP, &message.encode_to_vec())?,
         })
     }
 
@@ -171,7 +171,7 @@ impl ConfigDump {
     }
 
     fn sections(&self) -> impl Iterator<Item = &Value> {
-        list(&self.told, "configs")
+        list(&self.answer, "configs")
     }
 
     /// What the Envoy uses, in the form of [`comparable`].

@@ -10,7 +10,8 @@
 //! is under way (for clusters, which a proxy acknowledges only when all are warm, a few more), made
 //! from the newest snapshot, so a proxy that does not answer costs a bounded amount. Content that a
 //! proxy is known to have is not sent again, but for what the protocol or Envoy demands: a name
-//! subscribed to anew, a response that was refused, and the endpoints of a changed cluster.
+//! subscribed to anew, a response that was refused, the endpoints of a changed cluster, and in the
+//! state of the world what else is in a complete set.
 
 mod sending;
 

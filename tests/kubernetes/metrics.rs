@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use crate::bench::Bench;
 use crate::install::REPLICAS;
@@ -56,6 +56,9 @@ pub(crate) async fn resources_sent(system: &Bench) -> anyhow::Result<BTreeMap<St
 }
 
 fn sum(text: &str, metric: &str, label: &str) -> anyhow::Result<u64> {
+    // It is described before it is counted for the first time; a counter without its ending.
+    let described = format!("# TYPE {} ", metric.trim_end_matches("_total"));
+    ensure!(text.contains(&described), "there is no metric {metric}");
     let mut sum = 0;
     for line in text.lines() {
         let Some((series, value)) = line.rsplit_once(' ') else {

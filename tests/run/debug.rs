@@ -6,11 +6,36 @@ use std::process::{Command, Output};
 use crate::harness::{CLASS, Stage, backend, free_port, gateway, locum, until};
 use crate::standalone::{Envoy, Serve, fails, succeeds};
 
+/// A chain of which Envoy shows more endpoints than it is told, and their health as it finds it.
+const PROBED_NAME: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: probed}
+spec:
+  parentRefs: [{name: eg}]
+  rules:
+  - matches: [{path: {value: /probed}}]
+    backendRefs: [{group: gateway.envoyproxy.io, kind: Backend, name: probed}]
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: Backend
+metadata: {name: probed}
+spec: {endpoints: [{fqdn: {hostname: localhost, port: 9}}]}
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: BackendTrafficPolicy
+metadata: {name: probes}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: eg}]
+  healthCheck: {active: {type: TCP, interval: 1s, tcp: {}}}
+";
+
 /// A Gateway `default/eg` on `port` with a backend of its own.
 fn stage(port: u16) -> Stage {
     let stage = Stage::empty();
     stage.write("class.yaml", CLASS);
     stage.write("eg.yaml", &gateway("eg", port, backend("hello")));
+    stage.write("probed.yaml", PROBED_NAME);
     stage
 }
 
@@ -51,6 +76,8 @@ fn an_envoy_is_held_against_what_it_is_told() {
 
     let equal = printed(&succeeds(&mut diff(told.admin, &envoy, &[])));
     assert!(equal.contains("has what it is told"), "{equal}");
+    // A part of it, too: Envoy's endpoints are understood by their clusters.
+    succeeds(&mut diff(told.admin, &envoy, &["-t", "endpoint"]));
 
     // A Locum that tells another backend.
     let output = diff(other.admin, &envoy, &[]).output().unwrap();

@@ -1,8 +1,8 @@
 //! GatewayClasses: which of them are Locum's.
 //!
 //! In: every GatewayClass and the controller names of the options. Out: Locum's own with their
-//! controller, and for each a status; a class of nobody is a warning, a Gateway of a class that does
-//! not exist an error.
+//! controller, and for each a status; a class of nobody is a warning. A Gateway of a class that does
+//! not exist is an error, and has a status of nobody's.
 
 use std::collections::BTreeMap;
 
@@ -111,11 +111,13 @@ pub(super) fn note_missing(
         let (field, reason) = ("spec.gatewayClassName", reasons::GATEWAY_CLASS_NOT_FOUND);
         let message = format!("GatewayClass {class} does not exist, so the Gateway is not served.");
         problems.push(Problem::error(&key, field, reason, message.clone()));
-        let refused = |kind| Condition::no(kind, reason, message.clone());
         let status = Status {
             observed_generation: gateway.metadata.generation,
             body: StatusBody::Gateway(GatewayStatus {
-                conditions: vec![refused(ACCEPTED), refused(PROGRAMMED)],
+                conditions: vec![
+                    Condition::no(ACCEPTED, reason, message.clone()),
+                    Condition::no(PROGRAMMED, reasons::INVALID, message),
+                ],
                 listeners: Vec::new(),
                 addresses: Vec::new(),
                 controller_name: None,

@@ -1,8 +1,8 @@
 //! Conditions of an HTTPRoute at one parent.
 
 use super::attach::Detached;
+use super::readiness::Readiness;
 use super::rules::Rules;
-use super::warnings::Readiness;
 use crate::status::Condition;
 use crate::status::reasons::{self, kind};
 

@@ -1,16 +1,14 @@
 //! Warnings about chains: those that serve now but cannot fail over when they must.
 //!
 //! In: a chain, its retries and whose it is. Out: problems of the route or of the policy that
-//! shaped it; and what a route's condition FailoverReady says of all its chains.
+//! shaped it.
 
 use std::collections::BTreeMap;
 
-use super::refs::Reference;
 use crate::model::{Address, Chain, ChainName, OutlierDetection, Probe, Protocol, Retry, Tier};
 use crate::problem::Problem;
 use crate::resource::Key;
-use crate::status::Condition;
-use crate::status::reasons::{self, kind};
+use crate::status::reasons;
 
 /// A chain and who can mend it.
 pub(super) struct Subject<'a> {
@@ -21,100 +19,6 @@ pub(super) struct Subject<'a> {
     /// The rule's field in the route.
     pub field: &'a str,
     pub policy: Option<&'a Key>,
-}
-
-/// What stands against the failover of a route at one of its parents.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Readiness {
-    /// Whether any chain has a standby.
-    has_standby: bool,
-    /// Reason and message, each once.
-    findings: Vec<(&'static str, String)>,
-}
-
-impl Readiness {
-    /// Takes in a chain of the route: its references in tiers, and its [`warnings`].
-    pub(super) fn add(&mut self, name: &ChainName, tiers: &[Vec<Reference>], warnings: &[Problem]) {
-        let [first, standbys @ ..] = tiers else {
-            return;
-        };
-        if standbys.is_empty() {
-            return;
-        }
-        self.has_standby = true;
-        let can_serve = |tier: &[Reference]| tier.iter().any(Reference::can_serve);
-        if !can_serve(first) {
-            let message = format!(
-                "The first tier of chain {} ({}) has no endpoint that could serve.",
-                name.0,
-                members(first)
-            );
-            self.find(reasons::ACTIVE_WITHOUT_ENDPOINTS, message);
-        }
-        for standby in standbys.iter().filter(|standby| !can_serve(standby)) {
-            let message = format!(
-                "The standby of chain {} ({}) has no endpoint that could serve: it does not take over.",
-                name.0,
-                members(standby)
-            );
-            self.find(reasons::STANDBY_WITHOUT_ENDPOINTS, message);
-        }
-        let said = warnings
-            .iter()
-            .filter(|warning| warning.reason != reasons::STANDBY_WITHOUT_ENDPOINTS);
-        for warning in said {
-            self.find(warning.reason, warning.message.clone());
-        }
-    }
-
-    /// Both together.
-    pub(super) fn and(mut self, other: &Self) -> Self {
-        self.has_standby |= other.has_standby;
-        for (reason, message) in &other.findings {
-            self.find(reason, message.clone());
-        }
-        self
-    }
-
-    fn find(&mut self, reason: &'static str, message: String) {
-        if !self.findings.iter().any(|(_, known)| *known == message) {
-            self.findings.push((reason, message));
-        }
-    }
-
-    /// The condition; nothing where no chain has a standby.
-    pub(super) fn condition(&self) -> Option<Condition> {
-        if !self.has_standby {
-            return None;
-        }
-        let Some((reason, _)) = self.findings.first() else {
-            let message = "Where the active backends fail, the standbys take over.";
-            return Some(Condition::yes(
-                kind::FAILOVER_READY,
-                reasons::READY,
-                message,
-            ));
-        };
-        let messages: Vec<&str> = self
-            .findings
-            .iter()
-            .map(|(_, message)| message.as_str())
-            .collect();
-        let message = messages.join(" ");
-        Some(Condition::no(kind::FAILOVER_READY, reason, message))
-    }
-}
-
-/// The members of a tier, each with why it has nothing, where that is known.
-fn members(tier: &[Reference]) -> String {
-    let members = tier.iter().map(|member| {
-        let name = format!("{} {}", member.kind, member.object);
-        match &member.missing_service {
-            Some(service) => format!("{name}: Service {service} does not exist"),
-            None => name,
-        }
-    });
-    members.collect::<Vec<_>>().join(", ")
 }
 
 /// What keeps a chain of more than one tier from failing over without a loss.

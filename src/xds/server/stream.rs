@@ -95,7 +95,7 @@ impl<R: Request> Session<R> {
         tracing::info!(
             node = proxy.id,
             gateway = proxy.gateway,
-            ?variant,
+            variant = variant.name(),
             "proxy connected"
         );
         let mut conversation = Conversation {

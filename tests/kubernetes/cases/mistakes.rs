@@ -355,7 +355,7 @@ const MISTAKES: [Named; 14] = [
 const ABANDONED: Named = Named {
     object: "gateway/eg",
     at: "/conditions",
-    condition: "Programmed",
+    condition: "Accepted",
     reason: "GatewayClassNotFound",
     words: "GatewayClass not-there does not exist, so the Gateway is not served.",
 };
