@@ -74,8 +74,8 @@ impl Readiness {
             return None;
         }
         let Some((reason, _)) = self.findings.first() else {
-            let message = "Nothing that is known stands against it: the standbys have endpoints, and whether \
-                           these answer shows when they are asked.";
+            let message =
+                "The standbys have endpoints, and nothing that is known keeps them from taking over.";
             return Some(Condition::yes(
                 kind::FAILOVER_READY,
                 reasons::READY,
