@@ -10,4 +10,4 @@ mod request;
 #[cfg(test)]
 pub(crate) use connect::client;
 pub use connect::{ConnectError, Connection, connect};
-pub use request::{RequestError, within};
+pub use request::{RequestError, is_absence, within};

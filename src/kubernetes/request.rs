@@ -47,6 +47,13 @@ impl From<kube::Error> for RequestError {
     }
 }
 
+/// Whether the server says for certain that it has no object called `name`. A server that is still
+/// starting answers 404 to paths that it will have, but not in these words.
+pub fn is_absence(status: &Status, name: &str) -> bool {
+    let named = status.details.as_ref().map(|details| details.name.as_str());
+    status.code == 404 && status.reason == "NotFound" && named == Some(name)
+}
+
 /// What `request` comes to, if it does within `bound`.
 ///
 /// # Errors

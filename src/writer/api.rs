@@ -9,7 +9,7 @@ use kube::core::{ApiResource, DynamicObject, GroupVersionKind, TypeMeta};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use crate::kubernetes::{RequestError, within};
+use crate::kubernetes::{RequestError, is_absence, within};
 use crate::resource::Key;
 
 /// The name under which Kubernetes notes what Locum wrote.
@@ -145,14 +145,11 @@ fn failure(error: RequestError, resource: &ApiResource, name: &str) -> Failure {
     };
     let message = status.message.clone();
     let details = status.details.as_ref();
-    let named = details.map_or("", |details| details.name.as_str());
     let after = details.map_or(0, |details| details.retry_after_seconds);
     let after = (after > 0).then(|| Duration::from_secs(after.into()));
     match status.code {
         409 => Failure::Conflict,
-        // Only this says that the object is gone: an API server that is starting does not know
-        // paths yet which it will have.
-        404 if named == name => Failure::Gone,
+        404 if is_absence(&status, name) => Failure::Gone,
         code @ 404 => Failure::Failing { code, message },
         401 | 403 => Failure::Forbidden {
             resource: format!("{}.{}/status", resource.plural, resource.group),

@@ -19,7 +19,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::causes::in_words;
-use crate::kubernetes::RequestError;
+use crate::kubernetes::{RequestError, is_absence};
 
 /// How long the server may take to begin an answer.
 const ANSWER: Duration = Duration::from_secs(15);
@@ -83,14 +83,9 @@ impl Failure {
         matches!(self, Failure::Unreachable(_) | Failure::Silent(_))
     }
 
-    /// Whether the server says for certain that it has no object called `name`. A server that is
-    /// still starting answers 404 to much, but not in these words.
+    /// Whether the server says for certain that it has no object called `name`.
     pub(super) fn is_absence_of(&self, name: &str) -> bool {
-        let Failure::Refused { status, .. } = self else {
-            return false;
-        };
-        let named = status.details.as_ref().map(|details| details.name.as_str());
-        status.code == 404 && status.reason == "NotFound" && named == Some(name)
+        matches!(self, Failure::Refused { status, .. } if is_absence(status, name))
     }
 
     fn refused(status: Status, retry_after: Option<Duration>) -> Self {

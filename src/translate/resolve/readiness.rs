@@ -74,8 +74,7 @@ impl Readiness {
             return None;
         }
         let Some((reason, _)) = self.findings.first() else {
-            let message =
-                "The standbys have endpoints, and nothing that is known keeps them from taking over.";
+            let message = "The standbys have endpoints, and nothing that is known keeps them from taking over.";
             return Some(Condition::yes(
                 kind::FAILOVER_READY,
                 reasons::READY,

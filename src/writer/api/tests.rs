@@ -59,9 +59,10 @@ fn write(key: Key) -> Write {
 
 /// What a request for `key` comes to, with the answer of a failure.
 async fn failed(code: u16, details: Value) -> Failure {
+    let reason = if code == 404 { "NotFound" } else { "Some" };
     let answer = json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
-        "message": "because", "reason": "Some", "details": details,
+        "message": "because", "reason": reason, "details": details,
     });
     let (api, _requests) = server(code, answer).await;
     let written = api
