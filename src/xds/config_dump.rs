@@ -1,6 +1,7 @@
 //! Envoy's own account of what it has, its `/config_dump`, held against what it was told.
 //!
-//! In: the answer's text, and resources as [`json`] shows them. Out: what differs. It asks no Envoy.
+//! In: the answer's text, and resources as [`json::resource`] shows them. Out: what differs. It asks
+//! no Envoy.
 
 use std::collections::{BTreeMap, BTreeSet};
 
