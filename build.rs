@@ -16,7 +16,8 @@ use protox::Compiler;
 const LOCUM_PROTOS: &[&str] = &["locum/v1/replicas.proto", "locum/v1/serving.proto"];
 
 /// Every file with a message that Locum puts into a discovery response, a bootstrap or an `Any`
-/// inside them, or that Envoy's `/config_dump` wraps them in. What they import comes along.
+/// inside them, or that Envoy's `/config_dump` wraps them in; and tcp_proxy, for those who serve
+/// resources of their own. What they import comes along.
 const ENVOY_PROTOS: &[&str] = &[
     "envoy/admin/v3/config_dump.proto",
     "envoy/config/bootstrap/v3/bootstrap.proto",
@@ -28,6 +29,7 @@ const ENVOY_PROTOS: &[&str] = &[
     "envoy/extensions/clusters/dns/v3/dns_cluster.proto",
     "envoy/extensions/filters/http/router/v3/router.proto",
     "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto",
+    "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.proto",
     "envoy/extensions/http/early_header_mutation/header_mutation/v3/header_mutation.proto",
     "envoy/extensions/load_balancing_policies/cluster_provided/v3/cluster_provided.proto",
     "envoy/extensions/load_balancing_policies/least_request/v3/least_request.proto",

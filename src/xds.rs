@@ -11,6 +11,7 @@ pub mod delta;
 pub mod descriptors;
 pub mod json;
 pub mod kind;
+pub mod mentions;
 pub mod message;
 pub mod metrics;
 pub mod order;

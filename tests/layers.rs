@@ -44,6 +44,7 @@ const PURE: &[&str] = &[
     "xds/delta",
     "xds/json",
     "xds/kind",
+    "xds/mentions",
     "xds/message",
     "xds/order",
     "xds/refusal",

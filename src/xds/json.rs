@@ -1,5 +1,5 @@
 //! Canonical protobuf JSON of Envoy resources, for people: `translate`, the debug endpoint, golden
-//! files.
+//! files; and resources from such JSON, where they are written by hand.
 //!
 //! The form is that of Envoy's own `/config_dump`, so that the two can be compared and a part can
 //! be pasted into an Envoy configuration: fields have their proto names (`outlier_detection`),
@@ -18,6 +18,7 @@ use prost_reflect::{
 };
 
 use crate::xds::descriptors;
+use crate::xds::kind::Kind;
 use crate::xds::resource::Resource;
 
 /// What stands in place of a secret.
@@ -31,15 +32,71 @@ const ANY: &str = "google.protobuf.Any";
 /// Why a message has no JSON.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
+    /// It may be a message of Envoy's API that is not among those that build.rs compiles.
     #[error("messages of type {0} are not among the compiled descriptors")]
     UnknownType(String),
+    /// The bytes are no protobuf message, or one of another type.
     #[error("not a message of its type: {0}")]
     Encoding(#[from] prost::DecodeError),
+    /// It has a value that protobuf's JSON cannot show, such as a duration out of range.
     #[error("no JSON form: {0}")]
     Json(#[from] serde_json::Error),
 }
 
+/// Why JSON is no resource.
+#[derive(Debug, thiserror::Error)]
+pub enum NoResource {
+    /// It does not say what it is.
+    #[error("`@type` is missing: the type URL of a Listener, a Cluster or another resource")]
+    NoType,
+    /// What it says it is is no resource.
+    #[error("{0} is not the type URL of a resource that is served")]
+    UnknownType(String),
+    /// A field is not known or holds what it cannot, or the type of something packed is not known.
+    #[error("{kind}: {source}")]
+    Fields {
+        /// What was to be read.
+        kind: Kind,
+        /// What is wrong and where.
+        source: serde_json::Error,
+    },
+    /// Nothing can ask for it.
+    #[error("the {0} has no name")]
+    NoName(Kind),
+}
+
+/// The resource that protobuf's JSON says, as Envoy's documentation and files write it: `@type` says
+/// which message it is, fields are named as in the proto files or in camel case. What it refers to
+/// is found as in [`Resource::of`].
+pub fn read(json: &serde_json::Value) -> Result<Resource, NoResource> {
+    let mut json = json.clone();
+    let type_url = json
+        .as_object_mut()
+        .and_then(|fields| fields.remove("@type"));
+    let type_url = type_url.ok_or(NoResource::NoType)?;
+    let type_url = type_url.as_str().unwrap_or_default();
+    let kind = Kind::of_type_url(type_url);
+    let kind = kind.ok_or_else(|| NoResource::UnknownType(type_url.to_owned()))?;
+    let descriptor = descriptors::message(type_url).expect("every kind's message is compiled");
+    let message = DynamicMessage::deserialize(descriptor, &json)
+        .map_err(|source| NoResource::Fields { kind, source })?;
+    let name = message.get_field_by_name(match kind {
+        Kind::Endpoint => "cluster_name",
+        Kind::Secret | Kind::Cluster | Kind::Listener | Kind::Route => "name",
+    });
+    let name = name.as_deref().and_then(Value::as_str).unwrap_or_default();
+    if name.is_empty() {
+        return Err(NoResource::NoName(kind));
+    }
+    Ok(Resource::new(kind, name, &message).read())
+}
+
 /// A resource as `/config_dump` shows it, with its `@type`.
+///
+/// # Panics
+///
+/// If the resource was not made from a message of its kind, or packs a type that is not compiled;
+/// [`message()`] says so instead.
 pub fn resource(resource: &Resource) -> serde_json::Value {
     let type_url = resource.kind.type_url();
     let mut json = message(type_url, &resource.body)
@@ -176,7 +233,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::xds::kind::Kind;
 
     #[test]
     fn a_resource_looks_as_in_config_dump() {

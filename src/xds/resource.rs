@@ -1,9 +1,19 @@
-//! One Envoy resource, encoded once and named by the hash of its bytes.
+//! One Envoy resource, encoded once, with a version that is the hash of its bytes.
+//!
+//! In: a message, typed ([`Resource::of`]) or as JSON ([`json::read`](crate::xds::json::read)). Out:
+//! what snapshots are made of.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use envoy_types::pb::envoy::config::listener::v3::Listener;
+use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
+
 use crate::xds::kind::Kind;
+use crate::xds::mentions::{self, Mentions};
 
 /// A hash of a resource's content: equal content has an equal version in every replica and after a
 /// restart.
@@ -32,11 +42,44 @@ impl Version {
 /// held back until its clusters can be used.
 pub type Reference = (Kind, Arc<str>);
 
+/// A message of Envoy's API that is a resource of its own.
+pub trait Message: prost::Message {
+    /// What kind of resource it is.
+    const KIND: Kind;
+
+    /// What it calls itself.
+    fn name(&self) -> &str;
+}
+
+/// The messages, each with its kind and the field that holds its name.
+macro_rules! messages {
+    ($($message:ident: $kind:ident by $name:ident),* $(,)?) => {
+        $(impl Message for $message {
+            const KIND: Kind = Kind::$kind;
+
+            fn name(&self) -> &str {
+                &self.$name
+            }
+        })*
+    };
+}
+
+messages! {
+    Secret: Secret by name,
+    Cluster: Cluster by name,
+    ClusterLoadAssignment: Endpoint by cluster_name,
+    Listener: Listener by name,
+    RouteConfiguration: Route by name,
+}
+
 /// One Envoy resource.
 #[derive(Clone, Debug)]
 pub struct Resource {
+    /// What kind of resource it is.
     pub kind: Kind,
+    /// What proxies ask for it by; a snapshot holds one of each kind and name.
     pub name: Arc<str>,
+    /// The hash of `body`.
     pub version: Version,
     /// The encoded message, without its type URL.
     pub body: Arc<[u8]>,
@@ -44,8 +87,8 @@ pub struct Resource {
     pub references: BTreeSet<Reference>,
     /// How a proxy gets ready to use it, for clusters.
     pub readiness: Readiness,
-    /// Whose it is, for telling the owner that a proxy refused it: keys of Locum's resources as
-    /// text.
+    /// Whose it is, for telling the owner that a proxy refused it. Locum has the keys of its own
+    /// resources here, as text; to everything in `xds` it is any text.
     pub owners: Arc<[String]>,
 }
 
@@ -62,7 +105,14 @@ pub enum Readiness {
 }
 
 impl Resource {
-    /// Encodes `message`, canonically, and hashes it.
+    /// Encodes `message` and finds out what it refers to and how a proxy gets ready to use it;
+    /// [`mentions`] says what is found.
+    pub fn of<M: Message>(message: &M) -> Self {
+        Self::new(M::KIND, message.name(), message).read()
+    }
+
+    /// Encodes `message`, canonically, and hashes it. What it refers to and its readiness are left
+    /// for the caller to say.
     pub fn new<M: prost::Message>(kind: Kind, name: &str, message: &M) -> Self {
         let body = crate::xds::canonical::encode(kind, message);
         let version = Version(format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&body)).into());
@@ -75,5 +125,57 @@ impl Resource {
             readiness: Readiness::Immediate,
             owners: Arc::new([]),
         }
+    }
+
+    /// The same with what its body says of other resources.
+    pub(crate) fn read(mut self) -> Self {
+        let Mentions {
+            references,
+            readiness,
+        } = mentions::of(self.kind, &self.body);
+        self.references = references;
+        self.readiness = readiness;
+        self
+    }
+
+    /// The same, said to refer to another resource too: where it does so in a place that
+    /// [`mentions`] does not know.
+    pub fn with_reference(mut self, kind: Kind, name: &str) -> Self {
+        self.references.insert((kind, name.into()));
+        self
+    }
+
+    /// The same with its owners, whom [`Refused`](crate::xds::clients::Refused) then names.
+    pub fn with_owners<O: Into<String>>(mut self, owners: impl IntoIterator<Item = O>) -> Self {
+        self.owners = owners.into_iter().map(Into::into).collect();
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_says_its_kind_and_its_name() {
+        let endpoints = ClusterLoadAssignment {
+            cluster_name: "app".into(),
+            ..Default::default()
+        };
+        let resource = Resource::of(&endpoints);
+        assert_eq!((resource.kind, &*resource.name), (Kind::Endpoint, "app"));
+    }
+
+    #[test]
+    fn what_it_refers_to_and_whose_it_is_can_be_added() {
+        let listener = Listener {
+            name: "edge".into(),
+            ..Default::default()
+        };
+        let resource = Resource::of(&listener)
+            .with_reference(Kind::Cluster, "log")
+            .with_owners(["me"]);
+        assert_eq!(resource.references, [(Kind::Cluster, "log".into())].into());
+        assert_eq!(*resource.owners, ["me"]);
     }
 }

@@ -1,4 +1,6 @@
-//! Snapshots: all resources of one Gateway at one moment, immutable and closed.
+//! Snapshots: all resources of one group of proxies (in Locum, of one Gateway) at one moment.
+//!
+//! A snapshot never changes; a change makes another one, which shares what stayed the same.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,7 +8,7 @@ use std::sync::Arc;
 use crate::xds::kind::Kind;
 use crate::xds::resource::Resource;
 
-/// All resources of one Gateway at one moment.
+/// All resources of one group of proxies at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     resources: BTreeMap<Kind, BTreeMap<Arc<str>, Arc<Resource>>>,
@@ -15,20 +17,32 @@ pub struct Snapshot {
 /// A name that is referred to and not there, or the other way round.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotClosed {
+    /// A proxy would wait for the target, or do without it.
     #[error("{kind} {name} refers to {target_kind} {target}, which is not in the snapshot")]
     Dangling {
+        /// What refers to the target.
         kind: Kind,
+        /// Its name.
         name: Arc<str>,
+        /// What is missing.
         target_kind: Kind,
+        /// The missing one's name.
         target: Arc<str>,
     },
+    /// No proxy would ask for it.
     #[error("{kind} {name} is in the snapshot and nothing refers to it")]
-    Unreferenced { kind: Kind, name: Arc<str> },
+    Unreferenced {
+        /// What it is.
+        kind: Kind,
+        /// Its name.
+        name: Arc<str>,
+    },
 }
 
 impl Snapshot {
-    /// A snapshot of `resources`. Those that `previous` holds with equal content are taken from
-    /// there, so that what did not change is shared.
+    /// A snapshot of `resources`; of two with the same kind and name the last one. Those that
+    /// `previous` holds with equal content are taken from there, so that what did not change is
+    /// shared.
     pub fn new<R: Into<Arc<Resource>>>(
         resources: impl IntoIterator<Item = R>,
         previous: Option<&Snapshot>,
@@ -46,6 +60,22 @@ impl Snapshot {
                 .insert(resource.name.clone(), resource);
         }
         snapshot
+    }
+
+    /// The same with `resource`, in place of the one of that kind and name.
+    pub fn with(mut self, resource: impl Into<Arc<Resource>>) -> Self {
+        let resource = resource.into();
+        let of_kind = self.resources.entry(resource.kind).or_default();
+        of_kind.insert(resource.name.clone(), resource);
+        self
+    }
+
+    /// The same without the resource of that kind and name.
+    pub fn without(mut self, kind: Kind, name: &str) -> Self {
+        if let Some(of_kind) = self.resources.get_mut(&kind) {
+            of_kind.remove(name);
+        }
+        self
     }
 
     /// One resource.
@@ -80,7 +110,8 @@ impl Snapshot {
     }
 
     /// Checks that each name referred to is there and that endpoints, routes and secrets are
-    /// referred to.
+    /// referred to. Nothing asks for it when a snapshot is published: a name may also be one that
+    /// the proxy has from its own bootstrap.
     pub fn check_closed(&self) -> Result<(), NotClosed> {
         let mut referred = std::collections::BTreeSet::new();
         for resource in Kind::ALL.into_iter().flat_map(|kind| self.of_kind(kind)) {
@@ -107,5 +138,32 @@ impl Snapshot {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+
+    use super::*;
+
+    fn cluster(name: &str, stat: &str) -> Resource {
+        Resource::of(&Cluster {
+            name: name.into(),
+            alt_stat_name: stat.into(),
+            ..Default::default()
+        })
+    }
+
+    #[test]
+    fn a_change_makes_another_snapshot_and_leaves_the_first_as_it_was() {
+        let first = Snapshot::new([cluster("a", "1"), cluster("b", "1")], None);
+        let second = first.clone().with(cluster("a", "2"));
+        let third = second.clone().without(Kind::Cluster, "b");
+        let version = |of: &Snapshot| of.get(Kind::Cluster, "a").map(|one| one.version.clone());
+        assert_ne!(version(&first), version(&second));
+        assert_eq!(version(&second), version(&third));
+        assert_eq!(second.of_kind(Kind::Cluster).count(), 2);
+        assert_eq!(third.of_kind(Kind::Cluster).count(), 1);
     }
 }

@@ -18,8 +18,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use locum::resource::ObjectName;
+use locum::translate::emit::Emitted;
 use locum::translate::{GatewayAddresses, Options, emit};
+use locum::xds::kind::Kind;
+use locum::xds::mentions::{self, Mentions};
 use locum::xds::message::Variant;
+use locum::xds::resource::Resource;
 use locum::xds::snapshot::Snapshot;
 
 use difference::difference;
@@ -86,6 +90,34 @@ fn every_case_translates_to_its_files() {
     );
 }
 
+/// Emission says of each resource what it refers to and how it gets ready; whoever hands in a
+/// message has both read from it. The two agree.
+#[test]
+fn what_emission_says_of_a_resource_can_be_read_from_its_message() {
+    let options = options(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    for case in case::all() {
+        for snapshot in case.state(&options).snapshots.values() {
+            agree(
+                &case.name,
+                Kind::ALL.iter().flat_map(|kind| snapshot.of_kind(*kind)),
+            );
+        }
+    }
+    let emitted: Vec<_> = models_emitted(&options).resources().collect();
+    agree("every value of the model", &emitted);
+}
+
+fn agree<'a>(case: &str, resources: impl IntoIterator<Item = &'a Arc<Resource>>) {
+    for resource in resources {
+        let said = Mentions {
+            references: resource.references.clone(),
+            readiness: resource.readiness,
+        };
+        let read = mentions::of(resource.kind, &resource.body);
+        assert_eq!(read, said, "{case}: {} {}", resource.kind, resource.name);
+    }
+}
+
 #[tokio::test]
 async fn envoy_takes_every_case_as_it_was_sent() {
     takes_every_case(Variant::Delta).await;
@@ -111,19 +143,24 @@ async fn takes_every_case(variant: Variant) {
 #[tokio::test]
 async fn envoy_takes_every_value_that_the_model_can_hold() {
     let envoy = Envoy::start(Variant::Delta).await;
-    let name = ObjectName::new("golden", "envoy");
     // Not the address that the cases are served at beside this.
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let mut gateway = models::gateway();
-    for port in gateway.ports.values_mut() {
-        port.bind_port = free_port();
-    }
-    let emitted = emit::emit(&name, &gateway, &options(address), None);
+    let emitted = models_emitted(&options(address));
     let snapshot = Arc::new(Snapshot::new(emitted.resources(), None));
     snapshot.check_closed().unwrap();
     if let Err(why) = envoy.takes(&snapshot).await {
         panic!("{why}");
     }
+}
+
+/// What becomes of a Gateway that holds every value that the model can, at ports that are free.
+fn models_emitted(options: &Options) -> Emitted {
+    let name = ObjectName::new("golden", "envoy");
+    let mut gateway = models::gateway();
+    for port in gateway.ports.values_mut() {
+        port.bind_port = free_port();
+    }
+    emit::emit(&name, &gateway, options, None)
 }
 
 fn free_port() -> u16 {

@@ -1,6 +1,7 @@
-//! The board: where the newest snapshot of each Gateway hangs.
+//! The board: where the newest snapshot of each group of proxies hangs. Locum has a group for each
+//! Gateway.
 //!
-//! The pipeline publishes, streams watch. Only the newest snapshot is kept, so a slow stream skips
+//! The owner of the snapshots (in Locum the pipeline) publishes, streams watch. Only the newest snapshot is kept, so a slow stream skips
 //! those between.
 
 use std::collections::BTreeMap;
@@ -43,8 +44,9 @@ struct Inner {
 
 impl Board {
     /// Makes `snapshot` the one that proxies of `gateway` get. If it holds the same content as the
-    /// one before, no stream hears of it.
-    pub fn publish(&self, gateway: &str, snapshot: Arc<Snapshot>) {
+    /// one before, no stream hears of it. Returns its revision, for
+    /// [`Clients::caught_up`](crate::xds::clients::Clients::caught_up).
+    pub fn publish(&self, gateway: &str, snapshot: Arc<Snapshot>) -> u64 {
         let mut inner = self.lock();
         let revision = inner.revision + 1;
         let sender = inner.gateways.entry(gateway.to_owned()).or_default();
@@ -57,7 +59,9 @@ impl Board {
             }
             changed
         });
+        let revision = sender.borrow().revision;
         inner.revision += u64::from(changed);
+        revision
     }
 
     /// Takes a Gateway's snapshot away: connected proxies let go of everything, later ones wait for
