@@ -15,9 +15,16 @@ ENVOY := .tools/envoy-$(ENVOY_VERSION)/envoy
 DENY_VERSION := 0.20.2
 DENY := .tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 
+GRPC_VERSION := 1.85.3
+GRPC := .tools/grpcio-$(GRPC_VERSION)
+
 # An Envoy named by the caller goes before the fetched one.
 LOCUM_ENVOY ?= $(CURDIR)/$(ENVOY)
 export LOCUM_ENVOY
+
+# Where Python finds gRPC, for the tests.
+LOCUM_GRPC ?= $(CURDIR)/$(GRPC)
+export LOCUM_GRPC
 
 .PHONY: help
 help: ## Say what can be made
@@ -40,6 +47,22 @@ $(CURDIR)/$(ENVOY): envoy/requirements.txt
 	touch $@
 	@$@ --version
 
+.PHONY: grpc
+grpc: $(LOCUM_GRPC)/grpc/__init__.py ## Fetch gRPC for Python, whose own xDS client the tests ask, by version and hash
+
+# Into a folder of its own: a virtual environment would need one more of Debian's packages, and is bound to its place.
+$(CURDIR)/$(GRPC)/grpc/__init__.py: tests/ads/grpc/requirements.txt
+	@python3 -m pip --version > /dev/null || { echo "fetching gRPC needs Python's pip: apt-get install python3-pip" >&2; exit 1; }
+	@mkdir -p .tools
+	@fetched=$$(mktemp -d .tools/fetch.XXXXXX); trap 'rm -rf "$$fetched"' EXIT; \
+	python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --require-hashes --no-deps \
+	    --only-binary :all: --target "$$fetched" --requirement tests/ads/grpc/requirements.txt; \
+	rm -rf $(CURDIR)/$(GRPC); \
+	mv "$$fetched" $(CURDIR)/$(GRPC); \
+	chmod 755 $(CURDIR)/$(GRPC); \
+	touch $@
+	@PYTHONPATH=$(CURDIR)/$(GRPC) python3 -c 'import grpc; print("gRPC", grpc.__version__)'
+
 .PHONY: build
 build: ## Build everything that runs
 	cargo build --locked --workspace --bins
@@ -56,7 +79,7 @@ namespaces:
 	done
 
 .PHONY: test
-test: envoy namespaces ## Run every test that needs no cluster and no Docker
+test: envoy grpc namespaces ## Run every test that needs no cluster and no Docker
 	cargo test --locked --workspace --no-fail-fast
 
 # Locum as the Dockerfile makes it, one static program, but in the tests' profile.

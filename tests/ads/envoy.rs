@@ -41,7 +41,7 @@ impl Drop for Envoy {
 }
 
 /// The words by which a bootstrap chooses the variant.
-const DELTA: &str = "DELTA_GRPC";
+pub(crate) const DELTA: &str = "DELTA_GRPC";
 const SOTW: &str = "GRPC";
 
 impl Envoy {
@@ -114,7 +114,7 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> Option<String> {
     head.starts_with("HTTP/1.1 200").then(|| body.into())
 }
 
-fn bootstrap(server: SocketAddr, api_type: &str) -> Value {
+pub(crate) fn bootstrap(server: SocketAddr, api_type: &str) -> Value {
     let ads = json!({"ads": {}, "resource_api_version": "V3"});
     json!({
         "node": {"id": "envoy", "cluster": GATEWAY},
@@ -264,7 +264,7 @@ pub(crate) async fn edge() -> Edge {
 
 impl Server {
     /// Publishes and waits until Envoy has answered everything.
-    async fn publishes(&self, resources: Vec<Resource>) -> Duration {
+    pub(crate) async fn publishes(&self, resources: Vec<Resource>) -> Duration {
         let start = Instant::now();
         let snapshot = Arc::new(Snapshot::new(resources, None));
         self.shared.board.publish(GATEWAY, snapshot);
@@ -280,7 +280,7 @@ impl Server {
     }
 
     /// Resources sent to and refusals of the one connected proxy.
-    fn sent(&self) -> (u64, u64) {
+    pub(crate) fn sent(&self) -> (u64, u64) {
         let report = self.shared.clients.reports(Detail::Counts).remove(0);
         let types = report.types.values();
         types.fold((0, 0), |(resources, nacks), of_type| {

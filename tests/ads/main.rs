@@ -10,7 +10,9 @@
 mod harness;
 
 mod envoy;
+mod examples;
 mod gateways;
+mod grpc;
 mod limits;
 mod load_reports;
 mod order;

@@ -46,7 +46,8 @@ impl Board {
     /// Makes `snapshot` the one that proxies of `gateway` get. If it holds the same content as the
     /// one before, no stream hears of it. Returns its revision, for
     /// [`Clients::caught_up`](crate::xds::clients::Clients::caught_up).
-    pub fn publish(&self, gateway: &str, snapshot: Arc<Snapshot>) -> u64 {
+    pub fn publish(&self, gateway: &str, snapshot: impl Into<Arc<Snapshot>>) -> u64 {
+        let snapshot = snapshot.into();
         let mut inner = self.lock();
         let revision = inner.revision + 1;
         let sender = inner.gateways.entry(gateway.to_owned()).or_default();
