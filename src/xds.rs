@@ -1,7 +1,131 @@
-//! xDS: snapshots of Envoy resources, and the streams that bring them to proxies.
+//! xDS: snapshots of Envoy resources in, streams that bring them to proxies out.
 //!
-//! Nothing here knows Kubernetes or Gateway API. `resource`, `snapshot` and `stream` are pure:
-//! messages in, messages out, no socket and no clock. `server` is the thin shell around them.
+//! Nothing here knows Kubernetes or Gateway API, so this module is a library of its own: hand it any
+//! Envoy resources, and it serves them to Envoys and to gRPC clients, in the delta variant of the
+//! protocol and in the state of the world, over one aggregated stream (ADS).
+//!
+//! # In and out
+//!
+//! A [`Resource`](resource::Resource) is one message of Envoy's API, typed or as JSON. A
+//! [`Snapshot`](snapshot::Snapshot) is all resources of one group of proxies at one moment; it never
+//! changes, [`with`](snapshot::Snapshot::with) and [`without`](snapshot::Snapshot::without) make the
+//! next one. [`Board::publish`](server::Board::publish) makes it the one that the group gets, and
+//! [`serve`](server::serve) carries it to all that are connected.
+//!
+//! A proxy's group is the `node.cluster` of its bootstrap, which has to read `namespace/name`, two
+//! parts of any words; Locum has a group for each Gateway and calls it that. `node.id` is the
+//! proxy's own.
+//!
+//! ```
+//! use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+//! use locum::xds::json;
+//! use locum::xds::kind::Kind;
+//! use locum::xds::resource::Resource;
+//! use locum::xds::server::{Listener, Shared, serve};
+//! use locum::xds::snapshot::Snapshot;
+//! use tokio::net::TcpListener;
+//! use tokio::sync::oneshot;
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // The server, until it is told to stop.
+//! let shared = Shared::default();
+//! let listener = Listener::Tcp(TcpListener::bind("127.0.0.1:0").await?);
+//! let (stop, stopped) = oneshot::channel::<()>();
+//! let server = tokio::spawn(serve(listener, shared.clone(), async {
+//!     stopped.await.unwrap_or_default()
+//! }));
+//!
+//! // Resources: of a typed message, and of JSON as Envoy's documentation writes it.
+//! let orders = Resource::of(&Cluster {
+//!     name: "orders".into(),
+//!     ..Default::default()
+//! });
+//! let payments = json::read(&serde_json::json!({
+//!     "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+//!     "name": "payments",
+//!     "type": "STRICT_DNS",
+//!     "connect_timeout": "1s",
+//! }))?;
+//!
+//! // The first snapshot of a group, and a change to it.
+//! let first = Snapshot::new([orders, payments], None);
+//! let revision = shared.board.publish("demo/edge", first.clone());
+//! let second = first.without(Kind::Cluster, "payments");
+//! assert!(shared.board.publish("demo/edge", second) > revision);
+//!
+//! // `shared.clients.caught_up("demo/edge", revision).await` would wait for the group's proxies.
+//! assert_eq!(shared.clients.count("demo/edge"), 0);
+//!
+//! stop.send(()).expect("the server runs");
+//! server.await??;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The programs in `examples/` go on from here: `groups` changes resources under connected proxies,
+//! `proxies` shows who is connected, what each has acknowledged and what it refuses, `grpc_service`
+//! serves gRPC clients, which need no proxy.
+//!
+//! # What it promises
+//!
+//! - **Versions.** A resource's version is a hash of its content, made of canonical bytes (protobuf
+//!   leaves the order of maps open): equal in every process and after a restart. What a proxy is
+//!   known to have is not sent again, also when it comes back to another server. [`canonical`] says
+//!   how.
+//! - **Make before break.** Clusters and endpoints come before the listeners and routes that use
+//!   them, removals after; a route waits until its clusters can be used. Each wait has a bound:
+//!   [`ACK_BOUND`](order::ACK_BOUND), [`DNS_WARMING`](order::DNS_WARMING),
+//!   [`REMOVAL_BOUND`](order::REMOVAL_BOUND). It goes by what resources refer to, which is read from
+//!   them; [`mentions`] says what is seen. In the state of the world one case is left, which
+//!   ARCHITECTURE.md describes: clusters that went while a proxy was without a server.
+//! - **Refusals.** A proxy that refuses a response (NACK) says at best in words which resource it
+//!   means. The guilty one is found, by its name in the words or by halves, and held back in that
+//!   form; the others go on, and the proxy keeps the last good form.
+//!   [`Clients::refusals`](clients::Clients::refusals) tells of it with the proxy's own words and
+//!   the owners that the resource was given.
+//! - **Back-pressure.** One response of a type is under way on a stream (of clusters up to
+//!   [`MAX_CLUSTER_RESPONSES`](stream::MAX_CLUSTER_RESPONSES)), and the newest snapshot wins: a proxy
+//!   that is slow, or never answers, skips what was between, costs bounded memory and delays no
+//!   other.
+//! - **Acknowledged.** [`Clients::caught_up`](clients::Clients::caught_up) returns when all that
+//!   are connected have taken over, or refused, all of a revision. It has no bound of its own.
+//! - **Any state may be published.** A name that nothing answers to is no error of the server's;
+//!   [`Snapshot::check_closed`](snapshot::Snapshot::check_closed) finds such before.
+//!
+//! # Limits
+//!
+//! - The types of [`Kind`](kind::Kind): listeners, routes, clusters, endpoints, secrets. Others (scoped
+//!   and virtual hosts, runtime, extension configs) are not served: the proxy waits for its own
+//!   time-out and goes on. So are resource locators (`xdstp`).
+//! - Only aggregated streams, by gRPC: no stream of a single type, no REST.
+//! - Envoys of the versions in [`SUPPORTED_ENVOY`](proxy::SUPPORTED_ENVOY), since much of the order
+//!   above is measured on them; other versions are refused with words. What does not call itself
+//!   `envoy` is let in.
+//! - [`MAX_STREAMS`](server::MAX_STREAMS), [`MAX_NAMES`](stream::MAX_NAMES) on each,
+//!   [`MAX_MESSAGE_BYTES`](server::MAX_MESSAGE_BYTES) of a request. A response that need not be
+//!   complete is cut at [`RESPONSE_BYTES`](content::RESPONSE_BYTES); in the state of the world a set
+//!   of clusters or listeners need be, so the proxy has to take messages of that size.
+//! - JSON is read, and canonical bytes are made, by the descriptors that `build.rs` compiles: what
+//!   JSON packs of another type is refused, and a typed message that packs one with a map in it may
+//!   have another version after a restart, which costs sending it again.
+//! - `Listener::Tcp` is plaintext and believes every `node`; [`Listener::Tls`](server::Listener) is
+//!   Locum's mutual TLS, in which a certificate names the group.
+//! - Nothing is kept on disk: after a start publish before you serve, or proxies wait.
+//!
+//! # Stopping
+//!
+//! [`serve`](server::serve) takes a future that says when. Then every stream ends with `UNAVAILABLE`,
+//! so that proxies look for another server at once, and `serve` returns within
+//! [`SHUTDOWN_BOUND`](server::SHUTDOWN_BOUND). Proxies keep what they have. To take a group's
+//! resources away from its proxies, [`withdraw`](server::Board::withdraw) them.
+//!
+//! # Inside
+//!
+//! `resource`, `snapshot` and [`stream`] are pure: messages in, messages out, no socket and no clock.
+//! [`server`] is the thin shell around them; another transport could be too.
+
+#![warn(missing_docs)]
 
 pub mod canonical;
 pub mod clients;

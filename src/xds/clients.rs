@@ -22,6 +22,7 @@ use crate::xds::subscription::Subscription;
 /// How far a connected proxy is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settled {
+    /// The group that the proxy is of: in Locum, its Gateway.
     pub gateway: String,
     /// The proxy's `node.id`.
     pub node: String,
@@ -32,9 +33,11 @@ pub struct Settled {
 /// A resource that a proxy will not have in its present form.
 #[derive(Clone, Debug)]
 pub struct Refused {
+    /// The group that the proxy is of: in Locum, its Gateway.
     pub gateway: String,
     /// The proxy's `node.id`.
     pub node: String,
+    /// What it refuses, in the form that it refuses.
     pub resource: Arc<Resource>,
     /// The proxy's own words.
     pub message: String,
@@ -76,17 +79,24 @@ struct State {
 /// What a proxy was sent of one type since it connected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Counts {
+    /// Responses sent.
     pub responses: u64,
+    /// Resources in them.
     pub resources: u64,
+    /// Removals in them.
     pub removed: u64,
+    /// Responses acknowledged.
     pub acks: u64,
+    /// Responses refused.
     pub nacks: u64,
 }
 
 /// A refusal in the proxy's words.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Nack {
+    /// When.
     pub at: Timestamp,
+    /// Why, in the proxy's words.
     pub message: String,
 }
 
@@ -297,12 +307,18 @@ pub enum Detail {
 /// What there is to say of one connected proxy.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Report {
+    /// Its group: in Locum, its Gateway.
     pub gateway: String,
+    /// Its `node.id`.
     pub node: String,
+    /// What it is, such as `envoy 1.40.0`; empty if it does not say.
     pub user_agent: String,
+    /// The variant of the protocol that it speaks.
     pub variant: Variant,
+    /// Where it connects from; nothing for a Unix socket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<SocketAddr>,
+    /// Since when its stream is open.
     pub connected_since: Timestamp,
     /// The revision of its Gateway's snapshot that it is being sent.
     pub revision: u64,
@@ -315,9 +331,11 @@ pub struct Report {
 /// What there is to say of one type on one stream.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct TypeReport {
+    /// Whether it asks for everything.
     pub wildcard: bool,
     /// How many names it asks for one by one.
     pub subscribed: usize,
+    /// The names that it asks for one by one; only with [`Detail::Names`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
     /// How many resources it certainly has.
@@ -331,8 +349,10 @@ pub struct TypeReport {
     /// What it refuses, by name, in its own words.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub refused: BTreeMap<String, String>,
+    /// Its last refusal, ended or not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_nack: Option<Nack>,
+    /// What it was sent and how it answered.
     pub sent: Counts,
 }
 

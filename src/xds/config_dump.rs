@@ -34,8 +34,11 @@ pub struct ConfigDump {
 /// One way in which an Envoy has not what it was told.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
+    /// What kind of resource it is.
     pub kind: Kind,
+    /// Its name.
     pub name: String,
+    /// What is different.
     pub how: How,
 }
 
@@ -47,11 +50,19 @@ pub enum How {
     /// It has something that it was not told, or was told to forget.
     Surplus,
     /// It has another form. Of endpoints both are what a dump can show of them.
-    Changed { told: Value, held: Value },
+    Changed {
+        /// What it was told.
+        told: Value,
+        /// What it has.
+        held: Value,
+    },
     /// It has it and does not use it yet.
     Warming,
     /// It would not take its latest form, in Envoy's own words.
-    Refused { words: String },
+    Refused {
+        /// Why.
+        words: String,
+    },
 }
 
 /// Where a kind stands in a dump: the list, the resource in its entry, the name in the resource.

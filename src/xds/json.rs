@@ -68,6 +68,9 @@ pub enum NoResource {
 /// The resource that protobuf's JSON says, as Envoy's documentation and files write it: `@type` says
 /// which message it is, fields are named as in the proto files or in camel case. What it refers to
 /// is found as in [`Resource::of`].
+///
+/// The same JSON always has the same version. It need not be that of the typed message: prost puts
+/// the fields of a `oneof` elsewhere among the others, and both orders mean the same.
 pub fn read(json: &serde_json::Value) -> Result<Resource, NoResource> {
     let mut json = json.clone();
     let type_url = json
@@ -260,6 +263,48 @@ mod tests {
                 }},
             })
         );
+    }
+
+    #[test]
+    fn what_is_shown_can_be_read_and_is_the_same_resource() {
+        let cluster = Cluster {
+            name: "c".into(),
+            connect_timeout: Some(Duration {
+                seconds: 2,
+                nanos: 500_000_000,
+            }),
+            ..Cluster::default()
+        };
+        let made = Resource::of(&cluster);
+        let found = read(&resource(&made)).unwrap();
+        assert_eq!(resource(&found), resource(&made));
+        assert_eq!((found.kind, found.name), (made.kind, made.name));
+    }
+
+    #[test]
+    fn what_is_no_resource_says_why() {
+        let cluster = Kind::Cluster.type_url();
+        let options = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
+        for (json, words) in [
+            (json!([]), "`@type` is missing"),
+            (json!({"name": "c"}), "`@type` is missing"),
+            (
+                json!({"@type": options}),
+                "TypedExtensionConfig is not the type",
+            ),
+            (
+                json!({"@type": cluster, "name": ""}),
+                "the cluster has no name",
+            ),
+            (
+                json!({"@type": cluster, "nam": "c"}),
+                "cluster: unrecognized field",
+            ),
+            (json!({"@type": cluster, "type": "SOME"}), "cluster: "),
+        ] {
+            let error = read(&json).unwrap_err().to_string();
+            assert!(error.starts_with(words) || error.contains(words), "{error}");
+        }
     }
 
     #[test]

@@ -6,10 +6,15 @@ use std::fmt;
 /// so additions go in this order and removals in reverse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
+    /// A certificate, a key or what to trust (SDS).
     Secret,
+    /// A cluster (CDS).
     Cluster,
+    /// A cluster's endpoints, a ClusterLoadAssignment (EDS).
     Endpoint,
+    /// A listener (LDS).
     Listener,
+    /// A route configuration (RDS).
     Route,
 }
 

@@ -61,7 +61,9 @@ pub trait Request {
 /// A response to be sent, by reference to the resources that all streams share.
 #[derive(Clone, Debug)]
 pub struct Response {
+    /// What it carries resources of.
     pub kind: Kind,
+    /// What the proxy names when it answers.
     pub nonce: String,
     /// The version of all that the proxy has of this type with the response; nothing in delta.
     pub version: Option<Version>,
@@ -75,12 +77,20 @@ pub struct Response {
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A response was acknowledged, this long after it was sent.
-    Acknowledged { kind: Kind, after: Duration },
+    Acknowledged {
+        /// What the response carried.
+        kind: Kind,
+        /// How long it took.
+        after: Duration,
+    },
     /// A response was refused. `guilty` is empty while it is not known which of its resources is to
     /// blame.
     Refused {
+        /// What the response carried.
         kind: Kind,
+        /// Why, in the proxy's words.
         message: String,
+        /// What of it is to blame.
         guilty: Vec<Arc<Resource>>,
     },
     /// [`Stream::refusals`](crate::xds::stream::Stream::refusals) has changed.
@@ -88,17 +98,28 @@ pub enum Event {
     /// A wait ended by its bound.
     Expired(Expired),
     /// The answer to a response that is neither under way nor the last.
-    Stale { kind: Kind },
+    Stale {
+        /// What the answer is about.
+        kind: Kind,
+    },
     /// A request for a type that is not served. The stream lives on: the proxy waits for its own
     /// time-out and goes on.
-    UnknownType { type_url: String },
+    UnknownType {
+        /// The type.
+        type_url: String,
+    },
     /// A request used a part of the protocol that is not served.
-    Unsupported { what: &'static str },
+    Unsupported {
+        /// The part.
+        what: &'static str,
+    },
 }
 
 /// What follows from one input.
 #[derive(Debug, Default)]
 pub struct Output {
+    /// What is to be sent, in this order.
     pub responses: Vec<Response>,
+    /// What happened, in this order.
     pub events: Vec<Event>,
 }

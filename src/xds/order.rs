@@ -62,8 +62,11 @@ pub enum Awaited {
 /// A wait that ended by its bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expired {
+    /// What was held back for want of it, or was to go.
     pub kind: Kind,
+    /// Its name.
     pub name: Arc<str>,
+    /// What did not happen in time.
     pub awaited: Awaited,
 }
 
@@ -84,17 +87,22 @@ struct Since {
 /// What order needs to look at.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'stream> {
+    /// Since the stream's start.
     pub now: Duration,
+    /// What the proxy is to have.
     pub snapshot: &'stream Snapshot,
+    /// What it asked for and has.
     pub subscriptions: &'stream Subscriptions,
 }
 
 /// Which removals may go.
 #[derive(Debug, Default)]
 pub struct Removals {
+    /// The names that may go at this moment.
     pub now: Vec<Arc<str>>,
     /// When the first of the others has to be looked at again.
     pub next: Option<Duration>,
+    /// Those of `now` that go because their time is over.
     pub expired: Vec<Expired>,
 }
 

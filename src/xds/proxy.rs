@@ -15,6 +15,7 @@ const ENVOY: &str = "envoy";
 /// A proxy, as it describes itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
+    /// Its `node.id`.
     pub id: String,
     /// `namespace/name`: what the bootstrap has in `node.cluster`.
     pub gateway: String,
@@ -25,14 +26,18 @@ pub struct Proxy {
 /// Why a stream is not served.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejected {
+    /// It says nothing of itself.
     #[error("the first message of a stream has to carry a node")]
     NoNode,
+    /// It cannot be told from others.
     #[error("node.id is empty; give each proxy an id of its own")]
     NoId,
     #[error(
         "node.cluster is {0:?}; it has to name the Gateway that the proxy serves, as `namespace/name`"
     )]
+    /// It does not say whose resources it is to get.
     NoGateway(String),
+    /// It may not do as what was measured on the supported ones does.
     #[error(transparent)]
     Version(#[from] UnsupportedEnvoy),
 }
@@ -41,6 +46,7 @@ pub enum Rejected {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Envoy {version} is not supported; supported: {}x", SUPPORTED_ENVOY.join("x, "))]
 pub struct UnsupportedEnvoy {
+    /// What it says it is, such as `1.20.0`.
     pub version: String,
 }
 

@@ -12,6 +12,7 @@ use crate::xds::resource::Resource;
 /// That a proxy will not have a resource in this form.
 #[derive(Clone, Debug)]
 pub struct Refusal {
+    /// What is refused, in the form that is.
     pub resource: Arc<Resource>,
     /// The proxy's own words.
     pub message: String,

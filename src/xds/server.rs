@@ -68,12 +68,14 @@ pub enum Listener {
     Tcp(TcpListener),
     /// Over mutual TLS: a proxy is of the Gateway that its certificate names.
     Tls(TcpListener, Tls),
+    /// Plaintext for those who can open the socket's file.
     Unix(UnixListener),
 }
 
 /// Why the server ended other than by being told to.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
+    /// The transport gave up, such as when its listener broke.
     #[error("the xDS server failed: {0}")]
     Transport(#[from] tonic::transport::Error),
 }
@@ -81,9 +83,13 @@ pub enum ServeError {
 /// What streams are served from and report to.
 #[derive(Clone, Debug, Default)]
 pub struct Shared {
+    /// What is served.
     pub board: Arc<Board>,
+    /// Who is connected.
     pub clients: Arc<Clients>,
+    /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What load reports say of Locum's chains; it stays empty for others.
     pub serving: Arc<Serving>,
     /// What other replicas may ask for; nothing where there are none.
     pub own: Option<Own>,

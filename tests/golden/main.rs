@@ -20,6 +20,7 @@ use std::sync::Arc;
 use locum::resource::ObjectName;
 use locum::translate::emit::Emitted;
 use locum::translate::{GatewayAddresses, Options, emit};
+use locum::xds::json;
 use locum::xds::kind::Kind;
 use locum::xds::mentions::{self, Mentions};
 use locum::xds::message::Variant;
@@ -91,7 +92,7 @@ fn every_case_translates_to_its_files() {
 }
 
 /// Emission says of each resource what it refers to and how it gets ready; whoever hands in a
-/// message has both read from it. The two agree.
+/// message has both read from it. The two agree, and the JSON that is shown is the resource again.
 #[test]
 fn what_emission_says_of_a_resource_can_be_read_from_its_message() {
     let options = options(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -113,8 +114,13 @@ fn agree<'a>(case: &str, resources: impl IntoIterator<Item = &'a Arc<Resource>>)
             references: resource.references.clone(),
             readiness: resource.readiness,
         };
+        let what = format!("{case}: {} {}", resource.kind, resource.name);
         let read = mentions::of(resource.kind, &resource.body);
-        assert_eq!(read, said, "{case}: {} {}", resource.kind, resource.name);
+        assert_eq!(read, said, "{what}");
+        let shown = json::resource(resource);
+        let written = json::read(&shown).unwrap();
+        assert_eq!(json::resource(&written), shown, "{what}");
+        assert_eq!(written.references, resource.references, "{what}");
     }
 }
 

@@ -78,6 +78,7 @@ pub struct Outstanding {
     pub again: Vec<Arc<Resource>>,
     /// What it refused before and is to refuse again, for want of the form that it has instead.
     pub stand_ins: Vec<Arc<Resource>>,
+    /// What it tells the proxy to let go of.
     pub removed: Vec<Arc<str>>,
 }
 
