@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use locum::model::ChainName;
 use locum::xds::clients::Detail;
 use locum::xds::json;
 use locum::xds::kind::Kind;
@@ -311,4 +312,51 @@ async fn a_refused_cluster_keeps_its_last_good_form_and_the_rest_goes_on() {
     assert_eq!(words, [("greeter", true)]);
     // The endpoints are taken all the same.
     client.calls_until("ok one", "ok two").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aggregate_cluster_is_followed_to_its_members() {
+    let server = Server::start().await;
+    let (one, two) = (Backend::start("one").await, Backend::start("two").await);
+    let mut first = service("first", one.address).unwrap();
+    let second = service("second", two.address).unwrap();
+    let mut resources = greeter(&one);
+    let aggregate = json!({
+        "@type": Kind::Cluster.type_url(),
+        "name": "greeter",
+        "cluster_type": {"name": "envoy.clusters.aggregate", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig",
+            "clusters": ["first", "second"],
+        }},
+    });
+    resources.truncate(2);
+    resources.push(json::read(&aggregate).unwrap());
+    let with = |first: &[Resource]| [&resources, &first[2..], &second[2..]].concat();
+    let mut client = Client::start(&server);
+    publish(&server, with(&first));
+    assert_eq!(client.asked_to("wait greeter").await, "ok one");
+    // A first without endpoints leaves all to the second.
+    first[3] = changed(&first[3], |endpoints| endpoints["endpoints"] = json!([]));
+    server.publishes(with(&first)).await;
+    client.calls_until("ok one", "ok two").await;
+    assert_eq!(has(&server, Kind::Cluster), ["first", "greeter", "second"]);
+    assert_eq!(server.sent().1, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_reports_its_load() {
+    let server = Server::start().await;
+    let backend = Backend::start("one").await;
+    let chains = [(ChainName("greeter".into()), vec![vec!["one".to_owned()]])];
+    let layout = [(GATEWAY.to_owned(), chains.into())].into();
+    server.shared.serving.observe(layout);
+    let mut resources = greeter(&backend);
+    resources[2] = changed(&resources[2], |cluster| {
+        cluster["lrs_server"] = json!({"self": {}})
+    });
+    let mut client = Client::start(&server);
+    publish(&server, resources);
+    assert_eq!(client.asked_to("wait greeter").await, "ok one");
+    let served = || server.shared.serving.state()[GATEWAY]["greeter"].serving_tier;
+    eventually("the call is counted", || served() == Some(0)).await;
 }

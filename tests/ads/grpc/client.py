@@ -8,7 +8,7 @@ import sys
 
 import grpc
 
-BOUND_SECONDS = 15
+BOUND_SECONDS = 10
 
 channels = {}
 for line in sys.stdin:
