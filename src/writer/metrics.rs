@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::api::Failure;
-use crate::resource::Key;
+use crate::resource::{Key, Kind};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfKind {
@@ -21,6 +21,15 @@ struct OfFailure {
     kind: String,
     reason: &'static str,
 }
+
+/// The kinds whose statuses are written in every cluster.
+const WRITTEN: [Kind; 5] = [
+    Kind::GatewayClass,
+    Kind::Gateway,
+    Kind::HttpRoute,
+    Kind::Backend,
+    Kind::BackendTrafficPolicy,
+];
 
 /// Counters of the writer.
 #[derive(Clone, Debug)]
@@ -42,6 +51,16 @@ impl Metrics {
             contested: Family::default(),
             pending: Family::default(),
         };
+        // There from the start, so that the first of them shows as an increase.
+        for kind in WRITTEN {
+            let of_kind = OfKind {
+                kind: kind.name().to_owned(),
+            };
+            metrics.writes.get_or_create(&of_kind).inc_by(0);
+            metrics.conflicts.get_or_create(&of_kind).inc_by(0);
+            metrics.contested.get_or_create(&of_kind).inc_by(0);
+            metrics.pending.get_or_create(&of_kind).inc_by(0);
+        }
         registry.register(
             "locum_status_writes",
             "Statuses written to the API server",

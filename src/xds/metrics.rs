@@ -127,6 +127,12 @@ impl Metrics {
             ("nacks", "Responses refused", &self.nacks),
         ];
         for (name, help, family) in families {
+            // There from the start, so that the first of them shows as an increase.
+            for kind in Kind::ALL {
+                family
+                    .get_or_create(&OfKind { kind: kind.name() })
+                    .inc_by(0);
+            }
             r.register(name, help, family.clone());
         }
         r.register(

@@ -56,21 +56,21 @@ pub(crate) async fn resources_sent(system: &Bench) -> anyhow::Result<BTreeMap<St
 }
 
 fn sum(text: &str, metric: &str, label: &str) -> anyhow::Result<u64> {
-    // It is described before it is counted for the first time; a counter without its ending.
-    let described = format!("# TYPE {} ", metric.trim_end_matches("_total"));
-    ensure!(text.contains(&described), "there is no metric {metric}");
     let mut sum = 0;
+    let mut is_there = false;
     for line in text.lines() {
         let Some((series, value)) = line.rsplit_once(' ') else {
             continue;
         };
-        let name = series.split('{').next();
-        if name != Some(metric) || !series.contains(label) {
+        let is_meant = series.split('{').next() == Some(metric);
+        is_there |= is_meant;
+        if !is_meant || !series.contains(label) {
             continue;
         }
         let value = value.parse::<u64>();
         sum += value.with_context(|| format!("not a count: {line}"))?;
     }
+    ensure!(is_there, "there is no metric {metric}");
     Ok(sum)
 }
 
