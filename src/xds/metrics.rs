@@ -204,6 +204,7 @@ impl Metrics {
             }
             Event::Expired(expired) => {
                 let awaited = match expired.awaited {
+                    Awaited::Subscription => "subscription",
                     Awaited::Cluster => "cluster",
                     Awaited::Endpoints => "endpoints",
                     Awaited::Secrets => "secrets",

@@ -13,7 +13,8 @@
 //!
 //! So a route to a new cluster waits for the acknowledgement of the cluster or, where it comes
 //! first, of its endpoints; and with DNS at least [`DNS_WARMING`], for the other names. A removal
-//! waits until no form that the proxy has refers to the resource. Every wait ends by itself. Pure:
+//! waits until no form that the proxy has refers to the resource. A proxy that comes back while
+//! clusters warm asks for all but clusters; its routes wait until it asks for these. Every wait ends by itself. Pure:
 //! time comes in as the [`Duration`] since the stream's start.
 
 mod references;
@@ -37,6 +38,11 @@ pub const ACK_BOUND: Duration = Duration::from_secs(5);
 /// Counted from when the cluster was sent.
 pub const DNS_WARMING: Duration = Duration::from_secs(2);
 
+/// How long a proxy that comes back may take to ask for its clusters, from the stream's start,
+/// before routes to clusters are sent regardless. An Envoy asks for none while some warm, 27.6 s
+/// with a name server that says nothing, and for all other types at once.
+pub const RETURN_BOUND: Duration = Duration::from_secs(30);
+
 /// How long a resource that is to go may still be referred to before it goes regardless. Longer
 /// than the waits of the routes that will let go of it, one after the other.
 pub const REMOVAL_BOUND: Duration = Duration::from_secs(30);
@@ -47,6 +53,8 @@ pub type Subscriptions = BTreeMap<Kind, Subscription>;
 /// What was still missing when a wait ended by its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Awaited {
+    /// That a proxy which comes back asks for its clusters.
+    Subscription,
     /// The acknowledgement of a cluster.
     Cluster,
     /// The acknowledgement of a cluster's endpoints.
@@ -192,7 +200,12 @@ impl Order {
         if self.usable.contains(cluster) || !seen.insert(cluster.clone()) {
             return None;
         }
-        let clusters = view.subscriptions.get(&Kind::Cluster)?;
+        let Some(clusters) = view.subscriptions.get(&Kind::Cluster) else {
+            return came_back(view.subscriptions).then_some(Wait {
+                until: RETURN_BOUND,
+                awaited: Awaited::Subscription,
+            });
+        };
         if !clusters.wants(cluster) || clusters.refused.contains_key(cluster) {
             return None;
         }
@@ -301,6 +314,14 @@ fn clusters_of(snapshot: &Snapshot, resource: &Resource) -> BTreeSet<Arc<str>> {
         }
     }
     clusters
+}
+
+/// Whether the proxy brought along what routes requests to clusters, so that it will ask for those
+/// too. Of one that starts this cannot be said: gRPC's clients ask for clusters after routes.
+fn came_back(subscriptions: &Subscriptions) -> bool {
+    let routing = [Kind::Listener, Kind::Route];
+    let mut routing = routing.iter().filter_map(|kind| subscriptions.get(kind));
+    routing.any(|subscription| !subscription.began_empty())
 }
 
 /// Whether a proxy has an answer for everything that the forms it has refer to.

@@ -1,6 +1,16 @@
 //! A proxy that comes back is sent what differs and nothing else.
 
-use crate::harness::play;
+use std::sync::Arc;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
+use locum::xds::kind::Kind;
+use locum::xds::message::{Event, Variant};
+use locum::xds::order::{Awaited, RETURN_BOUND};
+use locum::xds::snapshot::Snapshot;
+use locum::xds::stream::Stream;
+
+use crate::harness::{play, resources_of};
 
 #[tokio::test]
 async fn nothing_is_sent_to_a_proxy_that_has_everything() {
@@ -88,4 +98,57 @@ async fn a_cluster_that_changed_meanwhile_comes_with_its_endpoints() {
          < nothing",
     )
     .await;
+}
+
+#[tokio::test]
+async fn routes_to_new_clusters_wait_until_a_proxy_that_warms_others_asks_for_clusters() {
+    play(
+        "serve cluster a:1, cluster y:1, listener l:1 > r, route r:2 > y
+         > endpoint
+         > listener had l:1
+         > route had r:1 +r
+         < nothing
+         > cluster had a:1
+         < cluster y:1
+         < nothing
+         > cluster ack
+         < route r:2",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn routes_of_a_proxy_that_starts_do_not_wait_for_it_to_ask_for_clusters() {
+    play(
+        "serve cluster a:1, listener l:1 > r, route r:1 > a
+         > listener
+         < listener l:1
+         > listener ack
+         > route +r
+         < route r:1",
+    )
+    .await;
+}
+
+#[test]
+fn a_proxy_that_comes_back_and_never_asks_for_clusters_gets_its_routes_after_a_while() {
+    let mut stream = Stream::new(Variant::Delta);
+    let list = "cluster y:1, listener l:1 > r, route r:2 > y";
+    let snapshot = Snapshot::new(resources_of(list), None);
+    stream.snapshot(Duration::ZERO, Arc::new(snapshot));
+    let request = DeltaDiscoveryRequest {
+        type_url: Kind::Route.type_url().into(),
+        resource_names_subscribe: vec!["r".into()],
+        initial_resource_versions: [("r".into(), "an older one".into())].into(),
+        ..Default::default()
+    };
+    let output = stream.request(Duration::ZERO, &request).unwrap();
+    assert!(output.responses.is_empty(), "{:?}", output.responses);
+    assert_eq!(stream.deadline(), Some(RETURN_BOUND));
+    let output = stream.elapsed(RETURN_BOUND);
+    assert_eq!(output.responses.len(), 1);
+    let [Event::Expired(expired)] = &*output.events else {
+        panic!("{:?}", output.events);
+    };
+    assert_eq!(expired.awaited, Awaited::Subscription);
 }

@@ -158,3 +158,20 @@ async fn a_cluster_stays_until_routes_that_may_use_it_are_replaced() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn routes_to_new_clusters_wait_until_a_proxy_that_warms_others_asks_for_clusters() {
+    play(
+        "serve cluster a:1, cluster y:1, listener l:1 > r, route r:2 > y
+         > endpoint
+         > listener had l:1
+         > route had r:1 r
+         < nothing
+         > cluster had a:1
+         < cluster a:1 y:1
+         < nothing
+         > cluster ack
+         < route r:2",
+    )
+    .await;
+}
