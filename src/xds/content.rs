@@ -1,6 +1,7 @@
 //! What a response is made of, before it has a form: what it carries, in which order, and what of
 //! it is news.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::xds::kind::Kind;
@@ -32,12 +33,14 @@ pub struct Content {
 }
 
 impl Content {
-    /// Whether it carries all resources of the same type that `resource` names.
-    pub(super) fn has_all_named_by(&self, resource: &Resource) -> bool {
-        let carries = |name: &Arc<str>| self.resources.iter().any(|one| one.name == *name);
-        let references = resource.references.iter();
-        let mut named = references.filter(|(kind, _)| *kind == resource.kind);
-        named.all(|(_, name)| carries(name))
+    /// Keeps of `group` those whose every resource of their own type that they name it carries.
+    pub(super) fn retain_complete(&self, group: &mut Vec<Arc<Resource>>) {
+        let carried: HashSet<_> = self.resources.iter().map(|one| &one.name).collect();
+        group.retain(|resource| {
+            let references = resource.references.iter();
+            let mut named = references.filter(|(kind, _)| *kind == resource.kind);
+            named.all(|(_, name)| carried.contains(name))
+        });
     }
 }
 

@@ -241,7 +241,7 @@ impl Subscription {
 
     /// Whether the proxy acknowledged some form of `name`, and keeps it as far as it was told.
     pub fn has(&self, name: &str) -> bool {
-        let going = |outstanding: &Outstanding| outstanding.removed.iter().any(|of| **of == *name);
+        let going = |outstanding: &Outstanding| matches!(outstanding.told(name), Some(None));
         self.held.get(name).is_some_and(Held::is_there) && !self.outstanding.iter().any(going)
     }
 
@@ -249,14 +249,13 @@ impl Subscription {
     pub fn may_have(&self, name: &str) -> bool {
         self.is_unlisted()
             || self.held.contains_key(name)
-            || matches!(self.under_way().get(name), Some(Some(_)))
+            || matches!(self.newest(name), Some(Some(_)))
     }
 
     /// Whether the proxy has exactly this, whatever becomes of what is under way.
     pub fn surely_has(&self, resource: &Resource) -> bool {
         let held = self.held.get(&resource.name);
-        held.is_some_and(|held| held.is(&resource.version))
-            && !self.under_way().contains_key(&*resource.name)
+        held.is_some_and(|held| held.is(&resource.version)) && self.newest(&resource.name).is_none()
     }
 
     /// Whether this is what the proxy acknowledged last under its name.
@@ -269,7 +268,7 @@ impl Subscription {
     /// Whether the proxy may have lost what it acknowledged under this name.
     pub fn may_lack(&self, name: &str) -> bool {
         let held = self.held.get(name);
-        held.is_some_and(|held| held.maybe_gone) && !self.under_way().contains_key(name)
+        held.is_some_and(|held| held.maybe_gone) && self.newest(name).is_none()
     }
 
     /// What the proxy has once it has taken in what is under way, as far as that is known.
@@ -294,6 +293,12 @@ impl Subscription {
     pub fn names_that_may_be_there(&self) -> BTreeSet<Arc<str>> {
         let told = self.under_way().into_keys().map(Arc::from);
         self.held.keys().cloned().chain(told).collect()
+    }
+
+    /// What the newest response under way that says something of `name` says.
+    fn newest(&self, name: &str) -> Option<Option<&Arc<Resource>>> {
+        let mut newest_first = self.outstanding.iter().rev();
+        newest_first.find_map(|outstanding| outstanding.told(name))
     }
 
     /// What the responses under way carry: the newest form of each name, or its removal.

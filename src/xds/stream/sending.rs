@@ -89,8 +89,9 @@ impl Stream {
                 let all = group.len();
                 // A complete set leaves out other suspects. What names these has to wait until the
                 // search is over.
-                let is_delta = self.variant == Variant::Delta;
-                group.retain(|resource| is_delta || content.has_all_named_by(resource));
+                if self.variant == Variant::StateOfTheWorld {
+                    content.retain_complete(&mut group);
+                }
                 if group.len() == all {
                     return Some(content);
                 }
@@ -182,14 +183,7 @@ impl Stream {
         if content.is_notice {
             subscription.told_version(self.nonces);
         } else {
-            let outstanding = Outstanding {
-                number: self.nonces,
-                at: now,
-                sent: content.sent,
-                again: content.again,
-                stand_ins: content.stand_ins,
-                removed: content.removed.clone(),
-            };
+            let outstanding = Outstanding::new(self.nonces, now, &content);
             if subscription.sent(outstanding, &content.resources) {
                 output.events.push(Event::RefusalsChanged);
             }
@@ -209,6 +203,9 @@ impl Stream {
     /// They may follow at once, since Envoy takes a stream's responses one after the other. (A
     /// changed listener needs no such thing: it shares its routes with the one before.)
     pub(super) fn owe_endpoints(&mut self, clusters: &[Arc<Resource>]) {
+        if !self.subscriptions.contains_key(&Kind::Endpoint) {
+            return;
+        }
         let changed = self.subscriptions[&Kind::Cluster].endpoints_of_changed(clusters);
         if let Some(endpoints) = self.subscriptions.get_mut(&Kind::Endpoint) {
             changed.iter().for_each(|name| endpoints.owe(name));

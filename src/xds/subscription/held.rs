@@ -1,8 +1,10 @@
 //! What a proxy has under a name, and what it is being sent.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::xds::content::Content;
 use crate::xds::resource::{Resource, Version};
 
 /// A resource as the proxy has it.
@@ -80,16 +82,40 @@ pub struct Outstanding {
     pub stand_ins: Vec<Arc<Resource>>,
     /// What it tells the proxy to let go of.
     pub removed: Vec<Arc<str>>,
+    /// What it says of each name. There are thousands, and each is asked after.
+    told: HashMap<Arc<str>, Option<Arc<Resource>>>,
 }
 
 impl Outstanding {
+    /// A response with this content.
+    pub(in crate::xds) fn new(number: u64, at: Duration, content: &Content) -> Self {
+        let gone = content.removed.iter().map(|name| (name.clone(), None));
+        let forms = content.sent.iter().chain(&content.again);
+        let forms = forms.map(|resource| (resource.name.clone(), Some(resource.clone())));
+        Self {
+            number,
+            at,
+            sent: content.sent.clone(),
+            again: content.again.clone(),
+            stand_ins: content.stand_ins.clone(),
+            removed: content.removed.clone(),
+            told: gone.chain(forms).collect(),
+        }
+    }
+
     /// The forms that the proxy has when it has taken the response in.
     pub fn forms(&self) -> impl Iterator<Item = &Arc<Resource>> {
         self.sent.iter().chain(&self.again)
     }
 
+    /// The form of `name` that the proxy is to take over, or that it is to have none; nothing if
+    /// the response does not say.
+    pub(super) fn told(&self, name: &str) -> Option<Option<&Arc<Resource>>> {
+        self.told.get(name).map(Option::as_ref)
+    }
+
     /// Whether it carries a form of `name` that the proxy is to take over.
     pub fn carries(&self, name: &str) -> bool {
-        self.forms().any(|resource| *resource.name == *name)
+        matches!(self.told(name), Some(Some(_)))
     }
 }
