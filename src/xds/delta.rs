@@ -37,6 +37,10 @@ impl Request for DeltaDiscoveryRequest {
         self.error_detail.as_ref().map(|error| &*error.message)
     }
 
+    fn accepted(&self) -> Option<&str> {
+        None
+    }
+
     fn has_locators(&self) -> bool {
         !self.resource_locators_subscribe.is_empty()
     }

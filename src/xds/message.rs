@@ -50,6 +50,8 @@ pub trait Request {
     fn nonce(&self) -> &str;
     /// Why it refuses that response, in the proxy's words.
     fn refusal(&self) -> Option<&str>;
+    /// The version that the proxy accepted last; nothing in delta, where a set has none.
+    fn accepted(&self) -> Option<&str>;
     /// Whether it asks by resource locators, which are not served.
     fn has_locators(&self) -> bool;
     /// The subscription that it opens as the first one of its type.

@@ -40,6 +40,10 @@ impl Request for DiscoveryRequest {
         self.error_detail.as_ref().map(|error| &*error.message)
     }
 
+    fn accepted(&self) -> Option<&str> {
+        (!self.version_info.is_empty()).then_some(&self.version_info)
+    }
+
     fn has_locators(&self) -> bool {
         !self.resource_locators.is_empty()
     }

@@ -15,6 +15,7 @@
 
 mod sending;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -216,8 +217,16 @@ impl Stream {
             Variant::StateOfTheWorld => subscription.overtaken(outstanding.number),
         };
         match request.refusal() {
+            Some(message) if is_left_over(&older, &outstanding, request.accepted()) => {
+                output.events.push(Event::Refused {
+                    kind,
+                    message: message.to_owned(),
+                    guilty: named_in(&older, message),
+                });
+                output.events.push(acknowledged(kind, now, &outstanding));
+            }
             Some(message) if !is_old(&outstanding, message) => {
-                older.iter().for_each(|older| subscription.doubt(older));
+                overtake(subscription, &older, request.accepted());
                 refuse(kind, subscription, &outstanding, message, output);
                 if let Some(snapshot) = &self.snapshot {
                     // It may have been for content that is past already.
@@ -230,10 +239,7 @@ impl Stream {
                 message: message.to_owned(),
                 guilty: outstanding.stand_ins.clone(),
             }),
-            None => output.events.push(Event::Acknowledged {
-                kind,
-                after: now.saturating_sub(outstanding.at),
-            }),
+            None => output.events.push(acknowledged(kind, now, &outstanding)),
         }
         subscription.acknowledge(&outstanding);
         subscription.search.accepted();
@@ -248,6 +254,43 @@ impl Stream {
             }
         }
     }
+}
+
+fn acknowledged(kind: Kind, now: Duration, outstanding: &Outstanding) -> Event {
+    Event::Acknowledged {
+        kind,
+        after: now.saturating_sub(outstanding.at),
+    }
+}
+
+/// Whether a refusal was for a response before the one that it answers, which the proxy accepted:
+/// its version says so. While clusters warm Envoy answers several responses with one request, and
+/// puts into it the last error since the request before. An answer to a single response is about
+/// that one.
+fn is_left_over(older: &[Outstanding], answered: &Outstanding, accepted: Option<&str>) -> bool {
+    !older.is_empty() && answered.is_of_version(accepted)
+}
+
+/// Takes in what a refusal says of responses before the one that it answers: that of the version
+/// which the proxy accepted last was taken over with all before it, those after it were refused.
+fn overtake(subscription: &mut Subscription, older: &[Outstanding], accepted: Option<&str>) {
+    let last = older.iter().rposition(|one| one.is_of_version(accepted));
+    let refused = match last {
+        Some(last) => {
+            subscription.acknowledge(&older[last]);
+            &older[last + 1..]
+        }
+        None => older,
+    };
+    refused.iter().for_each(|older| subscription.doubt(older));
+}
+
+/// What of the content of these responses the words of a refusal name, in its newest form.
+fn named_in(responses: &[Outstanding], message: &str) -> Vec<Arc<Resource>> {
+    let sent = responses.iter().flat_map(|one| &one.sent);
+    let named = sent.filter(|one| refusal::names(message, &one.name));
+    let named: BTreeMap<_, _> = named.map(|one| (&one.name, one.clone())).collect();
+    named.into_values().collect()
 }
 
 /// Takes in a refusal: nothing is known any more about what the response carried, the guilty are

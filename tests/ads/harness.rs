@@ -216,6 +216,8 @@ impl<W: Wire> Proxy<'_, W> {
     /// > endpoint ack a b                 the same with an acknowledgement; without names as before
     /// > endpoint none                    ask for no name
     /// > cluster last                     acknowledge the last response, and none before it
+    /// > cluster took 1 nack a: no good   answer the last response alone: of those not answered the
+    ///                                    first was accepted, and one after it refused, in these words
     /// < endpoint                         a response without resources tells a version
     /// ```
     pub(crate) async fn play(&mut self, conversation: &str) {
@@ -240,6 +242,12 @@ impl<W: Wire> Proxy<'_, W> {
         };
         if let Some(words) = rest.strip_prefix("nack ") {
             said.nonce = nonces.pop_front().expect(ANSWER);
+            said.refusal = Some(words.into());
+        } else if let Some(rest) = rest.strip_prefix("took ") {
+            let (count, words) = rest.split_once(" nack ").expect("took ... nack ...");
+            let accepted = count.parse::<usize>().unwrap().checked_sub(1);
+            said.accepted = accepted.map(|index| nonces[index].clone());
+            said.nonce = nonces.drain(..).next_back().expect(ANSWER);
             said.refusal = Some(words.into());
         } else {
             for word in rest.split_whitespace() {

@@ -74,6 +74,8 @@ pub struct Outstanding {
     pub number: u64,
     /// When it was sent, since the stream's start.
     pub at: Duration,
+    /// The version that the proxy says when it has accepted it; nothing in delta.
+    version: Option<Version>,
     /// What is new to the proxy, or may be.
     pub sent: Vec<Arc<Resource>>,
     /// What it acknowledged before and may have lost since, so that it is in a complete set.
@@ -95,12 +97,19 @@ impl Outstanding {
         Self {
             number,
             at,
+            version: content.version.clone(),
             sent: content.sent.clone(),
             again: content.again.clone(),
             stand_ins: content.stand_ins.clone(),
             removed: content.removed.clone(),
             told: gone.chain(forms).collect(),
         }
+    }
+
+    /// Whether a proxy that accepted this version last may have accepted the response.
+    pub fn is_of_version(&self, accepted: Option<&str>) -> bool {
+        let version = self.version.as_ref().map(|version| &*version.0);
+        version.is_some() && version == accepted
     }
 
     /// The forms that the proxy has when it has taken the response in.

@@ -26,6 +26,8 @@ pub(crate) type Client = AggregatedDiscoveryServiceClient<Channel>;
 pub(crate) struct Said<'line> {
     pub(crate) node: Option<Node>,
     pub(crate) nonce: String,
+    /// The nonce of a response that it accepted before and did not answer.
+    pub(crate) accepted: Option<String>,
     /// Why it refuses the response of that nonce.
     pub(crate) refusal: Option<String>,
     pub(crate) words: Vec<&'line str>,
@@ -176,8 +178,9 @@ impl Wire for StateOfTheWorld {
                 self.names.insert(kind, names.collect());
             }
         }
-        if said.refusal.is_none()
-            && let Some(version) = self.versions.get(&said.nonce)
+        let acknowledged = said.refusal.is_none().then_some(&said.nonce);
+        if let Some(nonce) = said.accepted.as_ref().or(acknowledged)
+            && let Some(version) = self.versions.get(nonce)
         {
             self.accepted.insert(kind, version.clone());
         }

@@ -198,3 +198,74 @@ async fn what_is_not_named_in_a_refusal_holds_up_no_other() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn words_that_are_left_over_from_a_response_before_blame_nothing_that_was_accepted() {
+    play(
+        "serve cluster slow:1 dns
+         > cluster
+         < cluster slow:1
+         > cluster ack
+         serve cluster slow:2 dns
+         < cluster slow:2
+         serve cluster slow:2 dns, cluster y:9
+         < cluster slow:2 y:9
+         serve cluster slow:2 dns, cluster y:1
+         < cluster slow:2 y:1
+         > cluster took 3 nack Error adding/updating cluster(s) y: no good
+         < nothing
+         serve cluster slow:2 dns, cluster y:1, cluster z:1
+         < cluster slow:2 y:1 z:1",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn words_that_are_left_over_take_no_cluster_from_routes_that_use_it() {
+    play(
+        "serve cluster slow:1 dns, listener l:1 > r, route r:1 > slow
+         > cluster
+         < cluster slow:1
+         > cluster ack
+         > listener
+         < listener l:1
+         > listener ack
+         > route r
+         < route r:1
+         > route ack
+         serve cluster slow:1 dns, cluster new:1, listener l:1 > r, route r:1 > slow
+         < cluster slow:1 new:1
+         serve cluster slow:1 dns, cluster new:1, cluster y:9, listener l:1 > r, route r:1 > slow
+         < cluster slow:1 new:1 y:9
+         serve cluster slow:1 dns, cluster new:1, listener l:1 > r, route r:2 > new
+         < cluster slow:1 new:1
+         > cluster took 3 nack Error adding/updating cluster(s) y: no good
+         < route r:2
+         > route ack
+         < nothing
+         serve cluster slow:2 dns, cluster new:1, listener l:1 > r, route r:2 > new
+         < cluster slow:2 new:1",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_accepted_before_a_refusal_is_not_in_doubt() {
+    play(
+        "serve cluster a:1
+         > cluster
+         < cluster a:1
+         > cluster ack
+         serve cluster a:1, cluster n:1
+         < cluster a:1 n:1
+         serve cluster a:1, cluster b:9, cluster n:1
+         < cluster a:1 b:9 n:1
+         > cluster took 1 nack malformed
+         < cluster a:1 b:9 n:1
+         > cluster nack malformed
+         < cluster a:1 n:1
+         > cluster ack
+         < nothing",
+    )
+    .await;
+}
