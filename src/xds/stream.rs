@@ -308,6 +308,7 @@ fn refuse(
     }
     subscription.doubt(outstanding);
     let is_named = |one: &Arc<Resource>| refusal::names(message, &one.name);
+    subscription.apply(&outstanding.sent, is_named);
     let stand_ins = &outstanding.stand_ins;
     if !stand_ins.is_empty() && !stand_ins.iter().any(is_named) {
         // It may be for them, who must not hold up all others.

@@ -268,13 +268,17 @@ impl Subscription {
     /// Whether the proxy may have lost what it acknowledged under this name.
     pub fn may_lack(&self, name: &str) -> bool {
         let held = self.held.get(name);
-        held.is_some_and(|held| held.maybe_gone) && self.newest(name).is_none()
+        held.is_some_and(|held| held.maybe_gone && held.applied.is_none())
+            && self.newest(name).is_none()
     }
 
     /// What the proxy has once it has taken in what is under way, as far as that is known.
     pub fn forms(&self) -> BTreeMap<Arc<str>, Form> {
         let held = self.held.iter();
-        let held = held.filter_map(|(name, held)| Some((name.clone(), held.form.clone()?)));
+        let held = held.filter_map(|(name, held)| {
+            let applied = held.applied.clone().map(Form::Known);
+            Some((name.clone(), applied.or_else(|| held.form.clone())?))
+        });
         let mut forms: BTreeMap<_, _> = held.collect();
         for (name, newest) in self.under_way() {
             match newest {

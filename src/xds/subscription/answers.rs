@@ -115,12 +115,31 @@ impl Subscription {
         for name in &outstanding.removed {
             if let Some(held) = self.held.get_mut(name) {
                 held.maybe_gone = true;
+                held.applied = None;
             }
         }
         for resource in &outstanding.sent {
             if self.wants(&resource.name) && self.carrier(&resource.name).is_none() {
                 let held = self.held.entry(resource.name.clone()).or_default();
                 held.doubted.push(resource.clone());
+            }
+        }
+    }
+
+    /// Notes what a refused response that carried `sent` did: if its words name some of that, the
+    /// others were applied; if they name none, each may be what is not taken.
+    pub fn apply(&mut self, sent: &[Arc<Resource>], is_named: impl Fn(&Arc<Resource>) -> bool) {
+        let names_some = sent.iter().any(&is_named);
+        for resource in sent {
+            let is_newest = self.carrier(&resource.name).is_none();
+            let Some(held) = self.held.get_mut(&resource.name) else {
+                continue;
+            };
+            if !names_some || is_named(resource) {
+                let version = &resource.version;
+                held.applied.take_if(|applied| applied.version == *version);
+            } else if is_newest {
+                held.applied = Some(resource.clone());
             }
         }
     }

@@ -36,6 +36,9 @@ pub struct Held {
     pub number: u64,
     /// Forms it was sent in responses that it refused: one may be in force, it does not say.
     pub doubted: Vec<Arc<Resource>>,
+    /// The form that it was sent last in a response which it refused in words that name others:
+    /// Envoy applies what it does not name, so this is in force, though that is not certain.
+    pub applied: Option<Arc<Resource>>,
     /// Whether it may have nothing: a response that it refused would have taken the resource away,
     /// or the set that it brought along may not have had it.
     pub maybe_gone: bool,

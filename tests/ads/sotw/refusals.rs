@@ -269,3 +269,63 @@ async fn what_was_accepted_before_a_refusal_is_not_in_doubt() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_cluster_that_changed_before_another_was_refused_stays_for_routes_that_use_it() {
+    play(
+        "serve cluster a:1, listener l:1 > r, route r:1 > a
+         > cluster
+         < cluster a:1
+         > cluster ack
+         > listener
+         < listener l:1
+         > listener ack
+         > endpoint
+         > route r
+         < route r:1
+         > route ack
+         serve cluster a:1, cluster b:1 eds, cluster c:9, cluster slow:1 dns, endpoint b:1, listener l:1 > r, route r:2 > b
+         < cluster a:1 b:1 c:9 slow:1
+         > endpoint b
+         < endpoint b:1
+         > endpoint ack
+         < route r:2
+         > route ack
+         serve cluster a:1, cluster b:2 eds, cluster c:9, cluster slow:1 dns, endpoint b:1, listener l:1 > r, route r:2 > b
+         > cluster nack Error adding/updating cluster(s) c: no good
+         < cluster a:1 b:1 slow:1",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_listener_that_waits_stays_when_another_is_refused() {
+    play(
+        "serve cluster a:1, listener l:2 > r, listener m:2, route r:1 > a
+         > cluster had a:1
+         > listener had l:1 m:1
+         < listener l:2 m:2
+         serve cluster a:1, cluster b:1, listener l:3 > s, listener m:2, listener n:1, route s:1 > b
+         < cluster a:1 b:1
+         > listener nack Error adding/updating listener(s) m: no good
+         < listener l:2 m:2 n:1",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_to_go_stays_for_its_routes_when_another_is_refused() {
+    play(
+        "serve cluster a:1, cluster x:1, cluster b:2, listener l:1 > r, route r:1 > x
+         > cluster had a:1 b:1 x:1
+         < cluster a:1 x:1 b:2
+         > listener had l:1
+         > route had r:1 r
+         < nothing
+         serve cluster a:1, cluster b:2, listener l:1 > r, route r:2 > a
+         < nothing
+         > cluster nack Error adding/updating cluster(s) b: no good
+         < cluster a:1 x:1 b:2",
+    )
+    .await;
+}
