@@ -310,8 +310,9 @@ fn refuse(
     let is_named = |one: &Arc<Resource>| refusal::names(message, &one.name);
     subscription.apply(&outstanding.sent, is_named);
     let stand_ins = &outstanding.stand_ins;
-    if !stand_ins.is_empty() && !stand_ins.iter().any(is_named) {
-        // It may be for them, who must not hold up all others.
+    let mut carried = stand_ins.iter().chain(&outstanding.sent);
+    if !stand_ins.is_empty() && !carried.any(is_named) {
+        // It may be for the stand-ins, who must not hold up all others.
         subscription.give_up(stand_ins);
         subscription.search.again(&outstanding.sent);
         output.events.push(Event::Refused {

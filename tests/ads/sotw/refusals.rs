@@ -329,3 +329,23 @@ async fn a_cluster_that_is_to_go_stays_for_its_routes_when_another_is_refused() 
     )
     .await;
 }
+
+#[tokio::test]
+async fn what_a_proxy_has_in_a_form_that_is_not_known_stays_when_another_is_refused() {
+    play(
+        "serve listener l:2, listener m:2
+         > listener had l:1 m:1
+         < listener l:2 m:2
+         > listener nack Error adding/updating listener(s) l: no good
+         < listener l:2 m:2
+         > listener nack Error adding/updating listener(s) l: no good
+         < nothing
+         serve listener l:2, listener m:9
+         < listener l:2 m:9
+         > listener nack Error adding/updating listener(s) m: no good
+         < nothing
+         serve listener l:2, listener m:3
+         < listener l:2 m:3",
+    )
+    .await;
+}
