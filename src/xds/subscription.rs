@@ -175,7 +175,8 @@ impl Subscription {
 
     fn subscribe_everything(&mut self) {
         self.wildcard = true;
-        self.greeting_due = self.began_empty;
+        // The set that is to replace one of which nothing is known may be empty too.
+        self.greeting_due = self.began_empty || self.claimed.is_some();
     }
 
     /// Takes names away; what the proxy had under them it drops by itself. The protocol: while it

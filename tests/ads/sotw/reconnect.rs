@@ -175,3 +175,15 @@ async fn routes_to_new_clusters_wait_until_a_proxy_that_warms_others_asks_for_cl
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_proxy_that_comes_with_names_and_then_asks_for_everything_gets_it() {
+    play(
+        "> cluster had a:1 a
+         > cluster * a
+         < nothing
+         serve cluster a:2, cluster b:1
+         < cluster a:2 b:1",
+    )
+    .await;
+}
