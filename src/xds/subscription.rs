@@ -123,6 +123,7 @@ impl Subscription {
         self.claimed.take_if(|_| !gone.is_empty());
         for name in &gone {
             self.names.remove(name);
+            self.absent.remove(name);
         }
         if !listed.contains(WILDCARD) {
             self.wildcard = false;
@@ -187,8 +188,11 @@ impl Subscription {
             if name == WILDCARD {
                 self.wildcard = false;
                 self.greeting_due = false;
-            } else if self.names.remove(name.as_str()) && self.wildcard {
-                self.owed.insert(name.as_str().into());
+            } else if self.names.remove(name.as_str()) {
+                self.absent.remove(name.as_str());
+                if self.wildcard {
+                    self.owed.insert(name.as_str().into());
+                }
             }
         }
         self.forget_outside();
@@ -220,9 +224,10 @@ impl Subscription {
         &self.names
     }
 
-    /// How many names it holds in all.
+    /// How many names it holds, where it holds the most: a name may stand in each of its lists.
     pub fn size(&self) -> usize {
-        self.names.len().max(self.held.len())
+        let told = self.owed.len().max(self.absent.len());
+        self.names.len().max(self.held.len()).max(told)
     }
 
     /// Whether the proxy came with nothing of this type, as one that has just started.

@@ -1,11 +1,17 @@
 //! A proxy that is slow, or wants too much, costs the others nothing.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use locum::xds::clients::Detail;
 use locum::xds::kind::Kind;
-use locum::xds::stream::MAX_NAMES;
+use locum::xds::message::Variant;
+use locum::xds::snapshot::Snapshot;
+use locum::xds::stream::{MAX_NAMES, Stream, TooManyNames};
 use tonic::Code;
 
-use crate::harness::{GATEWAY, Server, eventually};
+use crate::harness::{GATEWAY, Server, eventually, resources_of};
 
 #[tokio::test]
 async fn a_proxy_that_does_not_read_is_sent_one_response_and_delays_no_other() {
@@ -49,7 +55,7 @@ async fn a_stream_with_too_many_names_is_ended() {
     let server = Server::start().await;
     let mut proxy = server.connect(GATEWAY).await;
     let names = (0..=MAX_NAMES).map(|n| n.to_string()).collect();
-    let request = envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest {
+    let request = DeltaDiscoveryRequest {
         node: proxy.node.take(),
         type_url: Kind::Endpoint.type_url().into(),
         resource_names_subscribe: names,
@@ -62,4 +68,27 @@ async fn a_stream_with_too_many_names_is_ended() {
         status.message().contains(&MAX_NAMES.to_string()),
         "{status}"
     );
+}
+
+#[test]
+fn names_that_are_given_up_again_and_again_count() {
+    let mut stream = Stream::new(Variant::Delta);
+    let snapshot = Snapshot::new(resources_of("cluster a:1"), None);
+    stream.snapshot(Duration::ZERO, Arc::new(snapshot));
+    let mut say = |subscribe: &[String], unsubscribe: &[String]| {
+        let request = DeltaDiscoveryRequest {
+            type_url: Kind::Cluster.type_url().into(),
+            resource_names_subscribe: subscribe.to_vec(),
+            resource_names_unsubscribe: unsubscribe.to_vec(),
+            ..Default::default()
+        };
+        stream.request(Duration::ZERO, &request)
+    };
+    say(&["*".into()], &[]).unwrap();
+    // Each is to be answered, and the proxy takes no answer.
+    let ended = (0..8).find_map(|round| {
+        let names: Vec<_> = (0..MAX_NAMES / 2).map(|n| format!("{round}-{n}")).collect();
+        say(&names, &[]).and_then(|_| say(&[], &names)).err()
+    });
+    assert!(matches!(ended, Some(TooManyNames(_))), "{ended:?}");
 }
