@@ -8,7 +8,7 @@ use locum::xds::clients::Detail;
 use locum::xds::kind::Kind;
 use locum::xds::message::Variant;
 use locum::xds::snapshot::Snapshot;
-use locum::xds::stream::{MAX_NAMES, Stream, TooManyNames};
+use locum::xds::stream::{CLUSTER_PATIENCE, MAX_NAMES, Stream, TooManyNames};
 use tonic::Code;
 
 use crate::harness::{GATEWAY, Server, eventually, resources_of};
@@ -91,4 +91,31 @@ fn names_that_are_given_up_again_and_again_count() {
         say(&names, &[]).and_then(|_| say(&[], &names)).err()
     });
     assert!(matches!(ended, Some(TooManyNames(_))), "{ended:?}");
+}
+
+#[test]
+fn clusters_that_do_not_fit_into_one_response_follow_though_none_is_acknowledged() {
+    let mut stream = Stream::new(Variant::Delta);
+    let large = "x".repeat(3 << 20);
+    let list = ["a", "b", "c"].map(|name| format!("cluster {name}:{large}"));
+    let snapshot = Snapshot::new(resources_of(&list.join(", ")), None);
+    stream.snapshot(Duration::ZERO, Arc::new(snapshot));
+    let request = DeltaDiscoveryRequest {
+        type_url: Kind::Cluster.type_url().into(),
+        ..Default::default()
+    };
+    let mut output = stream.request(Duration::ZERO, &request).unwrap();
+    let mut now = Duration::ZERO;
+    for name in ["a", "b", "c"] {
+        let [response] = &*output.responses else {
+            panic!("{:?}", output.responses);
+        };
+        assert_eq!(*response.resources[0].name, *name);
+        let next = stream.deadline().expect("there may be more");
+        assert!(next >= now + CLUSTER_PATIENCE);
+        now = next;
+        output = stream.elapsed(now);
+    }
+    assert!(output.responses.is_empty());
+    assert_eq!(stream.deadline(), None);
 }

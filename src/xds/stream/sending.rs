@@ -50,7 +50,7 @@ impl Stream {
         {
             return false;
         }
-        let patience = last.at + CLUSTER_PATIENCE * (1 << (under_way - 1));
+        let patience = patience(last, under_way);
         if now < patience {
             self.deadline = self.deadline.into_iter().chain([patience]).min();
         }
@@ -184,6 +184,12 @@ impl Stream {
             subscription.told_version(self.nonces);
         } else {
             let outstanding = Outstanding::new(self.nonces, now, &content);
+            // There may be more clusters than fit into one response.
+            let under_way = subscription.outstanding.len() + 1;
+            if kind == Kind::Cluster && under_way < MAX_CLUSTER_RESPONSES {
+                let patience = patience(&outstanding, under_way);
+                self.deadline = self.deadline.into_iter().chain([patience]).min();
+            }
             if subscription.sent(outstanding, &content.resources) {
                 output.events.push(Event::RefusalsChanged);
             }
@@ -211,4 +217,10 @@ impl Stream {
             changed.iter().for_each(|name| endpoints.owe(name));
         }
     }
+}
+
+/// When the clusters of this response, the last of so many under way, have held up others long
+/// enough.
+fn patience(last: &Outstanding, under_way: usize) -> Duration {
+    last.at + CLUSTER_PATIENCE * (1 << (under_way - 1))
 }
