@@ -119,8 +119,7 @@ impl Subscription {
         let listed: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         let is_gone = |name: &&Arc<str>| !listed.contains(&***name);
         let gone: Vec<_> = self.names.iter().filter(is_gone).cloned().collect();
-        // What it came with is less than its version says.
-        self.claimed.take_if(|_| !gone.is_empty());
+        let had_everything = self.wildcard;
         for name in &gone {
             self.names.remove(name);
             self.absent.remove(name);
@@ -135,6 +134,10 @@ impl Subscription {
         };
         let new: Vec<_> = names.iter().filter(is_new).cloned().collect();
         self.subscribe(&new);
+        // What it came with is less than its version says, or that version says nothing of what is
+        // asked for now.
+        let covers = new.is_empty() || (had_everything && self.wildcard);
+        self.claimed.take_if(|_| !gone.is_empty() || !covers);
         self.named = true;
         self.version_due |= !gone.is_empty();
         self.forget_outside();

@@ -187,3 +187,15 @@ async fn a_proxy_that_comes_with_names_and_then_asks_for_everything_gets_it() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_name_that_is_new_is_not_part_of_the_set_that_a_proxy_came_with() {
+    play(
+        "> endpoint had a:1 b:1 a
+         > endpoint a b
+         < nothing
+         serve endpoint a:1, endpoint b:1
+         < endpoint a:1 b:1",
+    )
+    .await;
+}
