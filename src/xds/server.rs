@@ -39,7 +39,7 @@ use crate::xds::delta;
 use crate::xds::message;
 use crate::xds::metrics::Metrics;
 use crate::xds::sotw;
-use crate::xds::stream::MAX_RESPONSES;
+use crate::xds::stream::{MAX_NOTICES, MAX_RESPONSES};
 
 /// The largest message a proxy may send: one that reconnects names all it has, at about 50 bytes
 /// each.
@@ -216,7 +216,7 @@ impl Ads {
             )));
         };
         let peer = Peer::of(&request);
-        let (sender, receiver) = mpsc::channel(MAX_RESPONSES + 1);
+        let (sender, receiver) = mpsc::channel(MAX_RESPONSES + MAX_NOTICES + 1);
         let session = stream::Session {
             shared: self.shared.clone(),
             complaints: self.complaints.clone(),

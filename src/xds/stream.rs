@@ -41,6 +41,11 @@ pub const MAX_CLUSTER_RESPONSES: usize = 6;
 /// The most responses under way on a stream.
 pub const MAX_RESPONSES: usize = Kind::ALL.len() - 1 + MAX_CLUSTER_RESPONSES;
 
+/// The most notices on their way to a proxy that reads what it is sent: for each type whose
+/// responses are not complete sets one that it is yet to see, and one that it need not answer,
+/// because it has let go of its last name.
+pub const MAX_NOTICES: usize = 2 * (Kind::ALL.len() - 2);
+
 /// A proxy asked for more than the limits allow; its stream is to be ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the stream asks for {0} names; the limit is {MAX_NAMES}")]

@@ -33,7 +33,7 @@ pub(super) struct Session<R> {
     pub(super) complaints: Arc<Complaints>,
     pub(super) peer: Peer,
     pub(super) requests: Streaming<R>,
-    /// Holds every response that may be under way, and the status that ends the stream.
+    /// Holds every response and notice that may be under way, and the status that ends the stream.
     pub(super) responses: mpsc::Sender<Result<Response, Status>>,
 }
 
@@ -215,8 +215,8 @@ impl<R: Request> Conversation<R> {
             match self.session.responses.try_send(Ok(response)) {
                 // A closed channel is noticed by the loop.
                 Ok(()) | Err(TrySendError::Closed(_)) => {}
-                // What may be under way fits; only a proxy that answers what it did not read gets
-                // here.
+                // What may be under way fits; only a proxy that answers what it did not read, or
+                // goes on asking for names and giving them up without reading, gets here.
                 Err(TrySendError::Full(_)) => {
                     return Err(Status::resource_exhausted("responses are not being read"));
                 }
