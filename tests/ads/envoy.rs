@@ -2,6 +2,7 @@
 //! it is sent again. In both variants, which differ in how many resources are sent.
 
 mod sotw;
+mod warming;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -33,7 +33,7 @@ async fn envoy_refuses_one_of_many_and_gets_the_others() {
 }
 
 /// A second cluster like the edge's own, with its endpoints.
-fn another(edge: &Edge, name: &str) -> Vec<Resource> {
+pub(super) fn another(edge: &Edge, name: &str) -> Vec<Resource> {
     let ads = json!({"ads": {}, "resource_api_version": "V3"});
     let mut cluster = resource(
         Kind::Cluster,

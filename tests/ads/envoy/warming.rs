@@ -1,0 +1,110 @@
+//! A real Envoy while a cluster warms: it asks for no clusters and answers none.
+
+use std::sync::Arc;
+
+use locum::xds::kind::Kind;
+use locum::xds::resource::Resource;
+use locum::xds::snapshot::Snapshot;
+use serde_json::json;
+
+use super::sotw::another;
+use super::{DELTA, Edge, Envoy, SOTW, edge, get, resource};
+use crate::harness::{GATEWAY, Server};
+
+/// A cluster that waits for endpoints which do not come, for so long that others are sent and
+/// refused meanwhile.
+fn slow() -> Resource {
+    let ads = json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "4s"});
+    let message = json!({
+        "name": "slow",
+        "type": "EDS",
+        "connect_timeout": "1s",
+        "eds_cluster_config": {"eds_config": ads},
+    });
+    resource(Kind::Cluster, "slow", &message)
+}
+
+fn publish(server: &Server, resources: Vec<Resource>) {
+    let snapshot = Snapshot::new(resources, None);
+    server.shared.board.publish(GATEWAY, Arc::new(snapshot));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_a_response_before_blames_no_cluster_that_envoy_accepted() {
+    let server = Server::start().await;
+    let edge = edge().await;
+    let envoy = Envoy::start(server.address, SOTW);
+    server.gives(&edge).await;
+    let with = |more: &[Resource]| [edge.resources(), more.to_vec()].concat();
+    let other = |policy: &str| {
+        let message = json!({"name": "other", "type": "STATIC", "lb_policy": policy});
+        resource(Kind::Cluster, "other", &message)
+    };
+    publish(&server, with(&[slow()]));
+    envoy.awaits("cluster_manager.warming_clusters", 1).await;
+    publish(&server, with(&[slow(), other("CLUSTER_PROVIDED")]));
+    envoy.awaits("cluster_manager.cds.update_rejected", 1).await;
+    server
+        .publishes(with(&[slow(), other("ROUND_ROBIN")]))
+        .await;
+    let refused = server.shared.clients.refusals().borrow().clone();
+    assert!(refused.is_empty(), "{}", refused[0].message);
+    // Locum's own, the edge's, and the two.
+    envoy.awaits("cluster_manager.active_clusters", 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_to_a_new_cluster_waits_for_an_envoy_that_comes_back_while_another_warms() {
+    comes_back_while_a_cluster_warms(DELTA).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_to_a_new_cluster_waits_in_the_state_of_the_world_too() {
+    comes_back_while_a_cluster_warms(SOTW).await;
+}
+
+async fn comes_back_while_a_cluster_warms(api_type: &str) {
+    let server = Server::start().await;
+    let edge = edge().await;
+    let envoy = Envoy::start(server.address, api_type);
+    server.gives(&edge).await;
+    publish(&server, [edge.resources(), vec![slow()]].concat());
+    envoy.awaits("cluster_manager.warming_clusters", 1).await;
+    let address = server.address;
+    server.stop().await;
+    envoy.awaits("control_plane.connected_state", 0).await;
+
+    let server = Server::start_at(address).await;
+    let edited = server.publishes(with_another_cluster(&edge));
+    tokio::pin!(edited);
+    loop {
+        let answer = tokio::select! {
+            _ = &mut edited => break,
+            answer = get(edge.listen, "/") => answer,
+        };
+        assert_eq!(answer.as_deref(), Some("ok"), "{}", envoy.log());
+    }
+    assert_eq!(get(edge.listen, "/").await.as_deref(), Some("ok"));
+}
+
+/// The edge, whose route leads to a cluster that was not there before.
+fn with_another_cluster(edge: &Edge) -> Vec<Resource> {
+    let mut resources = edge.resources();
+    resources.retain(|resource| resource.kind != Kind::Route);
+    let mut route = resource(
+        Kind::Route,
+        "web",
+        &json!({
+            "name": "web",
+            "virtual_hosts": [{
+                "name": "all",
+                "domains": ["*"],
+                "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "other"}}],
+            }],
+        }),
+    );
+    route.references = [(Kind::Cluster, "other".into())].into();
+    resources.extend(another(edge, "other"));
+    resources.extend([route, slow()]);
+    resources
+}
