@@ -61,17 +61,27 @@ impl Default for Metrics {
             streams_rejected: Counter::default(),
             connections_refused: Family::default(),
             requests: Counter::default(),
-            responses: Family::default(),
-            resources: Family::default(),
-            removals: Family::default(),
-            acks: Family::default(),
-            nacks: Family::default(),
+            responses: by_kind(),
+            resources: by_kind(),
+            removals: by_kind(),
+            acks: by_kind(),
+            nacks: by_kind(),
             waits_expired: Family::default(),
             unknown_types: Counter::default(),
             stale_nonces: Counter::default(),
             ack_seconds: Histogram::new(ACK_SECONDS),
         }
     }
+}
+
+/// A counter that is there for each kind from the start, so that the first of it shows as an increase.
+fn by_kind() -> Family<OfKind, Counter> {
+    let family = Family::default();
+    for kind in Kind::ALL {
+        let kind = kind.name();
+        Family::<OfKind, Counter>::get_or_create(&family, &OfKind { kind }).inc_by(0);
+    }
+    family
 }
 
 /// That a stream is open; it is counted out when this is dropped.
@@ -127,12 +137,6 @@ impl Metrics {
             ("nacks", "Responses refused", &self.nacks),
         ];
         for (name, help, family) in families {
-            // There from the start, so that the first of them shows as an increase.
-            for kind in Kind::ALL {
-                family
-                    .get_or_create(&OfKind { kind: kind.name() })
-                    .inc_by(0);
-            }
             r.register(name, help, family.clone());
         }
         r.register(
