@@ -6,22 +6,40 @@ use locum::xds::kind::Kind;
 use locum::xds::resource::Resource;
 use locum::xds::snapshot::Snapshot;
 use serde_json::json;
+use tokio::net::TcpListener;
 
 use super::sotw::another;
-use super::{DELTA, Edge, Envoy, SOTW, edge, get, resource};
+use super::{DELTA, Edge, Envoy, SOTW, assignment, edge, get, resource};
 use crate::harness::{GATEWAY, Server};
 
-/// A cluster that waits for endpoints which do not come, for so long that others are sent and
-/// refused meanwhile.
-fn slow() -> Resource {
-    let ads = json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "4s"});
-    let message = json!({
-        "name": "slow",
-        "type": "EDS",
-        "connect_timeout": "1s",
-        "eds_cluster_config": {"eds_config": ads},
-    });
-    resource(Kind::Cluster, "slow", &message)
+/// A cluster whose backend takes connections and says nothing, so that it warms until its first
+/// health check is over: so long that others are sent and refused meanwhile.
+struct Slow {
+    silent: TcpListener,
+}
+
+impl Slow {
+    async fn start() -> Self {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self { silent }
+    }
+
+    fn resource(&self) -> Resource {
+        let message = json!({
+            "name": "slow",
+            "type": "STATIC",
+            "connect_timeout": "1s",
+            "load_assignment": assignment("slow", self.silent.local_addr().unwrap()),
+            "health_checks": [{
+                "timeout": "5s",
+                "interval": "5s",
+                "unhealthy_threshold": 1,
+                "healthy_threshold": 1,
+                "http_health_check": {"path": "/"},
+            }],
+        });
+        resource(Kind::Cluster, "slow", &message)
+    }
 }
 
 fn publish(server: &Server, resources: Vec<Resource>) {
@@ -35,6 +53,8 @@ async fn an_error_of_a_response_before_blames_no_cluster_that_envoy_accepted() {
     let edge = edge().await;
     let envoy = Envoy::start(server.address, SOTW);
     server.gives(&edge).await;
+    let slow = Slow::start().await;
+    let slow = || slow.resource();
     let with = |more: &[Resource]| [edge.resources(), more.to_vec()].concat();
     let other = |policy: &str| {
         let message = json!({"name": "other", "type": "STATIC", "lb_policy": policy});
@@ -68,14 +88,16 @@ async fn comes_back_while_a_cluster_warms(api_type: &str) {
     let edge = edge().await;
     let envoy = Envoy::start(server.address, api_type);
     server.gives(&edge).await;
-    publish(&server, [edge.resources(), vec![slow()]].concat());
+    let slow = Slow::start().await;
+    publish(&server, [edge.resources(), vec![slow.resource()]].concat());
     envoy.awaits("cluster_manager.warming_clusters", 1).await;
     let address = server.address;
     server.stop().await;
     envoy.awaits("control_plane.connected_state", 0).await;
 
     let server = Server::start_at(address).await;
-    let edited = server.publishes(with_another_cluster(&edge));
+    let resources = [with_another_cluster(&edge), vec![slow.resource()]].concat();
+    let edited = server.publishes(resources);
     tokio::pin!(edited);
     loop {
         let answer = tokio::select! {
@@ -105,6 +127,6 @@ fn with_another_cluster(edge: &Edge) -> Vec<Resource> {
     );
     route.references = [(Kind::Cluster, "other".into())].into();
     resources.extend(another(edge, "other"));
-    resources.extend([route, slow()]);
+    resources.push(route);
     resources
 }
