@@ -76,10 +76,10 @@ impl Default for Metrics {
 
 /// A counter that is there for each kind from the start, so that the first of it shows as an increase.
 fn by_kind() -> Family<OfKind, Counter> {
-    let family = Family::default();
+    let family = Family::<OfKind, Counter>::default();
     for kind in Kind::ALL {
         let kind = kind.name();
-        Family::<OfKind, Counter>::get_or_create(&family, &OfKind { kind }).inc_by(0);
+        family.get_or_create(&OfKind { kind }).inc_by(0);
     }
     family
 }

@@ -6,6 +6,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,13 +31,23 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// A port that was free just now.
+/// A port that was free just now, and that only this test's process gives away.
+///
+/// It is below those that the kernel chooses for outgoing connections (from 32768 on): one of these
+/// may be taken by another test's load before it is bound here.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 12_000;
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap();
+    loop {
+        let next = GIVEN.fetch_add(1, Ordering::Relaxed);
+        assert!(next < COUNT, "no port is free");
+        let port = FIRST + (start + next) % COUNT;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// The Envoy to test with.
@@ -295,13 +306,27 @@ pub(crate) fn get(address: impl Into<SocketAddr>, path: &str) -> Option<(u16, St
     exchange(address.into(), path).ok()
 }
 
-fn exchange(address: SocketAddr, path: &str) -> io::Result<(u16, String)> {
+/// The status of the answer alone: an Envoy that drains answers at once, and ends the connection 6 s
+/// later.
+pub(crate) fn status(address: SocketAddr, path: &str) -> Option<u16> {
+    let mut line = String::new();
+    let stream = request(address, path).ok()?;
+    BufReader::new(stream).read_line(&mut line).ok()?;
+    line.split(' ').nth(1)?.parse().ok()
+}
+
+fn request(address: SocketAddr, path: &str) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     write!(
         stream,
         "GET {path} HTTP/1.1\r\nhost: example.com\r\nconnection: close\r\n\r\n"
     )?;
+    Ok(stream)
+}
+
+fn exchange(address: SocketAddr, path: &str) -> io::Result<(u16, String)> {
+    let mut stream = request(address, path)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let incomplete = || io::Error::from(io::ErrorKind::UnexpectedEof);

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output};
 use rustix::process::Signal;
 use tempfile::{NamedTempFile, TempDir};
 
-use crate::harness::{envoy, free_port, get, locum, signal, until};
+use crate::harness::{envoy, free_port, get, locum, signal, status, until};
 
 /// A process that is killed when this is dropped.
 pub(crate) struct Process(pub(crate) Child);
@@ -90,7 +90,7 @@ impl Envoy {
     }
 
     pub(crate) fn is_ready(&self) -> bool {
-        get(self.ready, "/ready").is_some_and(|(status, _)| status == 200)
+        status(self.ready, "/ready") == Some(200)
     }
 
     pub(crate) fn log(&self) -> String {
