@@ -14,8 +14,8 @@
 //! So a route to a new cluster waits for the acknowledgement of the cluster or, where it comes
 //! first, of its endpoints; and with DNS at least [`DNS_WARMING`], for the other names. A removal
 //! waits until no form that the proxy has refers to the resource. A proxy that comes back while
-//! clusters warm asks for all but clusters; its routes wait until it asks for these. Every wait ends by itself. Pure:
-//! time comes in as the [`Duration`] since the stream's start.
+//! clusters warm asks for all but clusters; its routes wait until it asks for these. Every wait ends
+//! by itself. Pure: time comes in as the [`Duration`] since the stream's start.
 
 mod references;
 

@@ -8,13 +8,13 @@ use tokio::time::timeout;
 use crate::envoy::{DELTA, Envoy, bootstrap};
 use crate::harness::{BOUND, Server};
 
-#[allow(dead_code)]
+#[expect(dead_code, reason = "its main")]
 #[path = "../../examples/groups.rs"]
 mod groups;
-#[allow(dead_code)]
+#[expect(dead_code, reason = "its main")]
 #[path = "../../examples/grpc_service.rs"]
 pub(crate) mod grpc_service;
-#[allow(dead_code)]
+#[expect(dead_code, reason = "its main")]
 #[path = "../../examples/proxies.rs"]
 mod proxies;
 

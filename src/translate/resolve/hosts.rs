@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::gateways::GatewayPlan;
 use super::hostnames::{ANY, covers, narrowness};
 use super::matches::Precedence;
+use super::readiness::Readiness;
 use crate::model::{Action, Chain, ChainName, Gateway, Port, Route, VirtualHost};
 use crate::resource::{Key, ObjectName};
 
@@ -19,6 +20,8 @@ pub(super) type Placed = (Precedence, Route);
 pub(super) struct Hosts<'a> {
     ports: BTreeMap<u16, BTreeMap<&'a str, Vec<Placed>>>,
     pub chains: BTreeMap<ChainName, Chain>,
+    /// What stands against the failover of each chain.
+    pub readiness: BTreeMap<ChainName, Readiness>,
     /// The routes attached to each listener.
     pub attached: Vec<BTreeSet<ObjectName>>,
 }
@@ -38,6 +41,7 @@ impl<'a> Hosts<'a> {
         Self {
             ports,
             chains: BTreeMap::new(),
+            readiness: BTreeMap::new(),
             attached: vec![BTreeSet::new(); plan.listeners.len()],
         }
     }

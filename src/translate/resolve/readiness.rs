@@ -19,15 +19,16 @@ pub(super) struct Readiness {
 }
 
 impl Readiness {
-    /// Takes in a chain of the route: its references in tiers, and its [`warnings`].
-    pub(super) fn add(&mut self, name: &ChainName, tiers: &[Vec<Reference>], warnings: &[Problem]) {
+    /// Of one chain: its references in tiers, and what else is wrong with it.
+    pub(super) fn of(name: &ChainName, tiers: &[Vec<Reference>], warnings: &[Problem]) -> Self {
+        let mut found = Self::default();
         let [first, standbys @ ..] = tiers else {
-            return;
+            return found;
         };
         if standbys.is_empty() {
-            return;
+            return found;
         }
-        self.has_standby = true;
+        found.has_standby = true;
         let can_serve = |tier: &[Reference]| tier.iter().any(Reference::can_serve);
         if !can_serve(first) {
             let message = format!(
@@ -35,7 +36,7 @@ impl Readiness {
                 name.0,
                 members(first)
             );
-            self.find(reasons::ACTIVE_WITHOUT_ENDPOINTS, message);
+            found.find(reasons::ACTIVE_WITHOUT_ENDPOINTS, message);
         }
         for standby in standbys.iter().filter(|standby| !can_serve(standby)) {
             let message = format!(
@@ -43,23 +44,23 @@ impl Readiness {
                 name.0,
                 members(standby)
             );
-            self.find(reasons::STANDBY_WITHOUT_ENDPOINTS, message);
+            found.find(reasons::STANDBY_WITHOUT_ENDPOINTS, message);
         }
         let said = warnings
             .iter()
             .filter(|warning| warning.reason != reasons::STANDBY_WITHOUT_ENDPOINTS);
         for warning in said {
-            self.find(warning.reason, warning.message.clone());
+            found.find(warning.reason, warning.message.clone());
         }
+        found
     }
 
-    /// Both together.
-    pub(super) fn and(mut self, other: &Self) -> Self {
+    /// Takes in those of another chain, or another listener.
+    pub(super) fn join(&mut self, other: &Self) {
         self.has_standby |= other.has_standby;
         for (reason, message) in &other.findings {
             self.find(reason, message.clone());
         }
-        self
     }
 
     fn find(&mut self, reason: &'static str, message: String) {

@@ -19,7 +19,7 @@ use super::readiness::Readiness;
 use super::refs::References;
 use super::rules::{self, Rule, Rules};
 use super::warnings::{Subject, warnings};
-use crate::model::{Action, Chain, Forward, Route};
+use crate::model::{Action, Forward, Route};
 use crate::problem::Problem;
 use crate::resource::{HttpRoute, Key, Kind, ObjectName};
 use crate::status::{ParentRef, ParentStatus, Status, StatusBody, Statuses, reasons};
@@ -305,7 +305,9 @@ fn place<'a>(
     let of_parent = |parent: &Parent<'_>| {
         let attachments = parent.attachments.iter().flatten();
         let found = attachments.filter_map(|it| reached.get(&(parent.gateway, it.listener)));
-        found.fold(Readiness::default(), Readiness::and)
+        let mut readiness = Readiness::default();
+        found.for_each(|at_listener| readiness.join(at_listener));
+        readiness
     };
     parents.iter().map(of_parent).collect()
 }
@@ -330,32 +332,26 @@ fn action(
     if let Some(timeout) = rule.attempt_timeout {
         retry.per_try_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
     }
-    let field = format!("spec.rules[{}].backendRefs", rule.index);
-    let warnings_of = |chain: &Chain| {
-        warnings(&Subject {
+    if let Some(chain) = hosts.chains.get_mut(&name) {
+        chain.owners.insert(key.clone());
+    } else {
+        let mut chain = draft.chain(settings.chain.clone(), *policy);
+        chain.owners.insert(key.clone());
+        let found = warnings(&Subject {
             name: &name,
-            chain,
+            chain: &chain,
             retry: &retry,
             route: key,
-            field: &field,
+            field: &format!("spec.rules[{}].backendRefs", rule.index),
             policy: *policy,
-        })
-    };
-    match hosts.chains.get_mut(&name) {
-        Some(chain) => {
-            chain.owners.insert(key.clone());
-            readiness.add(&name, &draft.tiers, &warnings_of(chain));
-        }
-        None => {
-            let mut chain = draft.chain(settings.chain.clone(), *policy);
-            chain.owners.insert(key.clone());
-            let warnings = warnings_of(&chain);
-            readiness.add(&name, &draft.tiers, &warnings);
-            // Rules that share a chain share what is wrong with it.
-            problems.extend(warnings);
-            hosts.chains.insert(name.clone(), chain);
-        }
+        });
+        let of_chain = Readiness::of(&name, &draft.tiers, &found);
+        hosts.readiness.insert(name.clone(), of_chain);
+        problems.extend(found);
+        hosts.chains.insert(name.clone(), chain);
     }
+    // Rules that share a chain share what is wrong with it.
+    readiness.join(&hosts.readiness[&name]);
     Action::Forward(Box::new(Forward {
         chain: name,
         failing_millionths: draft.failing_millionths,
