@@ -16,8 +16,8 @@ use protox::Compiler;
 const LOCUM_PROTOS: &[&str] = &["locum/v1/replicas.proto", "locum/v1/serving.proto"];
 
 /// Every file with a message that Locum puts into a discovery response, a bootstrap or an `Any`
-/// inside them, or that Envoy's `/config_dump` wraps them in; and tcp_proxy, for those who serve
-/// resources of their own. What they import comes along.
+/// inside them, or that Envoy's `/config_dump` wraps them in; and a few that those use
+/// who serve resources of their own (tcp_proxy, filters that come by ECDS or ask by VHDS). What they import comes along.
 const ENVOY_PROTOS: &[&str] = &[
     "envoy/admin/v3/config_dump.proto",
     "envoy/config/bootstrap/v3/bootstrap.proto",
@@ -27,6 +27,8 @@ const ENVOY_PROTOS: &[&str] = &[
     "envoy/config/route/v3/route.proto",
     "envoy/extensions/clusters/aggregate/v3/cluster.proto",
     "envoy/extensions/clusters/dns/v3/dns_cluster.proto",
+    "envoy/extensions/filters/http/header_mutation/v3/header_mutation.proto",
+    "envoy/extensions/filters/http/on_demand/v3/on_demand.proto",
     "envoy/extensions/filters/http/router/v3/router.proto",
     "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto",
     "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.proto",

@@ -66,7 +66,7 @@ pub enum How {
 }
 
 /// Where a kind stands in a dump: the list, the resource in its entry, the name in the resource.
-const PLACES: [(Kind, &str, &str, &str); 5] = [
+const PLACES: [(Kind, &str, &str, &str); 6] = [
     (
         Kind::Cluster,
         "dynamic_active_clusters",
@@ -86,6 +86,7 @@ const PLACES: [(Kind, &str, &str, &str); 5] = [
         "/active_state/listener",
         "/name",
     ),
+    (Kind::Extension, "ecds_filters", "/ecds_filter", "/name"),
     (
         Kind::Route,
         "dynamic_route_configs",

@@ -14,17 +14,20 @@ pub enum Kind {
     Endpoint,
     /// A listener (LDS).
     Listener,
+    /// A filter's configuration, a TypedExtensionConfig (ECDS).
+    Extension,
     /// A route configuration (RDS).
     Route,
 }
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Kind; 5] = [
+    pub const ALL: [Kind; 6] = [
         Kind::Secret,
         Kind::Cluster,
         Kind::Endpoint,
         Kind::Listener,
+        Kind::Extension,
         Kind::Route,
     ];
 
@@ -35,6 +38,7 @@ impl Kind {
             Kind::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
             Kind::Endpoint => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
             Kind::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
+            Kind::Extension => "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
             Kind::Route => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         }
     }
@@ -56,6 +60,7 @@ impl Kind {
             Kind::Cluster => "cluster",
             Kind::Endpoint => "endpoint",
             Kind::Listener => "listener",
+            Kind::Extension => "extension",
             Kind::Route => "route",
         }
     }

@@ -18,6 +18,7 @@ const ANY: &str = "google.protobuf.Any";
 const CLUSTER: &str = "envoy.config.cluster.v3.Cluster";
 const DNS_CLUSTER: &str = "envoy.extensions.clusters.dns.v3.DnsCluster";
 const RDS: &str = "envoy.extensions.filters.network.http_connection_manager.v3.Rds";
+const EXTENSION_SOURCE: &str = "envoy.config.core.v3.ExtensionConfigSource";
 const SDS: &str = "envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig";
 
 /// `Cluster.DiscoveryType` in Envoy's API.
@@ -94,6 +95,9 @@ impl Mentions {
             RDS if is_of_the_stream(message, "config_source") => {
                 self.name(Kind::Route, &text(message, "route_config_name"));
             }
+            _ if is_discovered(message) => {
+                self.name(Kind::Extension, &text(message, "name"));
+            }
             SDS if is_of_the_stream(message, "sds_config") => {
                 self.name(Kind::Secret, &text(message, "name"));
             }
@@ -168,6 +172,14 @@ impl Mentions {
 fn is_of_the_stream(message: &DynamicMessage, field: &str) -> bool {
     part(message, field)
         .is_some_and(|source| source.has_field_by_name("ads") || source.has_field_by_name("self"))
+}
+
+/// Whether this is a filter whose configuration is a resource of its own. It is called as the
+/// filter is.
+fn is_discovered(message: &DynamicMessage) -> bool {
+    let source = part(message, "config_discovery");
+    let source = source.filter(|source| source.descriptor().full_name() == EXTENSION_SOURCE);
+    source.is_some_and(|source| is_of_the_stream(&source, "config_source"))
 }
 
 fn part(message: &DynamicMessage, field: &str) -> Option<DynamicMessage> {

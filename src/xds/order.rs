@@ -296,21 +296,24 @@ impl Order {
     }
 }
 
-/// The clusters that requests through `resource` may be sent to: its own references and its
-/// routes'. A cluster's own references are looked at when the cluster is.
+/// The clusters that requests through `resource` may be sent to: its own references, its routes' and
+/// its filters'. A cluster's own references are looked at when the cluster is.
 fn clusters_of(snapshot: &Snapshot, resource: &Resource) -> BTreeSet<Arc<str>> {
     let mut clusters = BTreeSet::new();
-    for (kind, name) in &resource.references {
-        match kind {
-            Kind::Cluster => {
-                clusters.insert(name.clone());
-            }
-            Kind::Route => {
-                if let Some(route) = snapshot.get(Kind::Route, name) {
-                    clusters.extend(clusters_of(snapshot, route));
+    let mut seen = BTreeSet::new();
+    let mut resources = vec![resource];
+    while let Some(resource) = resources.pop() {
+        for reference in &resource.references {
+            let (kind, name) = reference;
+            match kind {
+                Kind::Cluster => {
+                    clusters.insert(name.clone());
                 }
+                Kind::Extension | Kind::Route if seen.insert(reference) => {
+                    resources.extend(snapshot.get(*kind, name).map(|named| &**named));
+                }
+                _ => {}
             }
-            Kind::Secret | Kind::Endpoint | Kind::Listener => {}
         }
     }
     clusters
@@ -319,7 +322,7 @@ fn clusters_of(snapshot: &Snapshot, resource: &Resource) -> BTreeSet<Arc<str>> {
 /// Whether the proxy brought along what routes requests to clusters, so that it will ask for those
 /// too. Of one that starts this cannot be said: gRPC's clients ask for clusters after routes.
 fn came_back(subscriptions: &Subscriptions) -> bool {
-    let routing = [Kind::Listener, Kind::Route];
+    let routing = [Kind::Listener, Kind::Extension, Kind::Route];
     let mut routing = routing.iter().filter_map(|kind| subscriptions.get(kind));
     routing.any(|subscription| !subscription.began_empty())
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
@@ -69,6 +70,7 @@ messages! {
     Cluster: Cluster by name,
     ClusterLoadAssignment: Endpoint by cluster_name,
     Listener: Listener by name,
+    TypedExtensionConfig: Extension by name,
     RouteConfiguration: Route by name,
 }
 

@@ -109,8 +109,8 @@ impl Snapshot {
         })
     }
 
-    /// Checks that each name referred to is there and that endpoints, routes and secrets are
-    /// referred to. Nothing asks for it when a snapshot is published: a name may also be one that
+    /// Checks that each name referred to is there and that endpoints, extensions, routes and secrets
+    /// are referred to. Nothing asks for it when a snapshot is published: a name may also be one that
     /// the proxy has from its own bootstrap.
     pub fn check_closed(&self) -> Result<(), NotClosed> {
         let mut referred = std::collections::BTreeSet::new();
@@ -127,7 +127,7 @@ impl Snapshot {
                 referred.insert((*target_kind, target.clone()));
             }
         }
-        for kind in [Kind::Secret, Kind::Endpoint, Kind::Route] {
+        for kind in [Kind::Secret, Kind::Endpoint, Kind::Extension, Kind::Route] {
             for resource in self.of_kind(kind) {
                 if !referred.contains(&(kind, resource.name.clone())) {
                     return Err(NotClosed::Unreferenced {

@@ -1,6 +1,7 @@
 //! The same protocol with the proxy it is for: a real Envoy takes what it is sent, and needs what
 //! it is sent again. In both variants, which differ in how many resources are sent.
 
+mod extensions;
 mod sotw;
 mod warming;
 
@@ -106,13 +107,27 @@ impl Envoy {
 
 /// The body of what `address` answers to GET `path`, if it answers 200.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> Option<String> {
+    let (head, body) = ask(address, "test", path).await?;
+    head.starts_with("HTTP/1.1 200").then_some(body)
+}
+
+/// A header of what `address` answers to GET `/`.
+async fn header(address: SocketAddr, name: &str) -> Option<String> {
+    let (head, _) = ask(address, "test", "/").await?;
+    let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+    let found = headers.find(|(header, _)| *header == name);
+    found.map(|(_, value)| value.to_owned())
+}
+
+/// Head and body of what `address` answers to GET `path` for a host.
+async fn ask(address: SocketAddr, host: &str, path: &str) -> Option<(String, String)> {
     let mut stream = TcpStream::connect(address).await.ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    head.starts_with("HTTP/1.1 200").then(|| body.into())
+    Some((head.to_owned(), body.to_owned()))
 }
 
 pub(crate) fn bootstrap(server: SocketAddr, api_type: &str) -> Value {

@@ -356,7 +356,8 @@ pub(crate) fn resource(kind: Kind, word: &str) -> Resource {
 
 /// Resources from a list such as `cluster a:1 eds, endpoint a:1, listener l:1 > r, route r:1 > a`.
 /// An `eds` cluster refers to the endpoints of its name, `dns` is resolved by the proxy; what
-/// follows `>` is referred to: a cluster's clusters, a listener's routes, a route's clusters.
+/// follows `>` is referred to: a cluster's clusters, a listener's routes, a route's clusters; others
+/// with their kind, as in `listener l:1 > r extension=f`.
 pub(crate) fn resources_of(list: &str) -> Vec<Resource> {
     let list = list
         .split(',')
@@ -372,7 +373,11 @@ pub(crate) fn resources_of(list: &str) -> Vec<Resource> {
             _ => Kind::Cluster,
         };
         let targets = targets.split_whitespace();
-        resource.references = targets.map(|name| (target_kind, name.into())).collect();
+        let targets = targets.map(|target| match target.split_once('=') {
+            Some((kind, name)) => (kind_of(kind), name.into()),
+            None => (target_kind, target.into()),
+        });
+        resource.references = targets.collect();
         match own.get(2) {
             None => {}
             Some(&"dns") => resource.readiness = Readiness::Dns,

@@ -11,6 +11,7 @@ mod harness;
 
 mod envoy;
 mod examples;
+mod extensions;
 mod gateways;
 mod grpc;
 mod limits;

@@ -159,9 +159,18 @@ pub(super) fn targets(resource: &Resource, kind: Kind) -> impl Iterator<Item = A
 /// Whether resources of one kind can refer to those of another.
 fn may_refer(holder: Kind, target: Kind) -> bool {
     match holder {
-        Kind::Listener => matches!(target, Kind::Route | Kind::Cluster | Kind::Secret),
+        Kind::Listener => matches!(
+            target,
+            Kind::Extension | Kind::Route | Kind::Cluster | Kind::Secret
+        ),
         Kind::Route => target == Kind::Cluster,
-        Kind::Cluster => matches!(target, Kind::Cluster | Kind::Endpoint | Kind::Secret),
+        // Requests on their way to a cluster pass filters too.
+        Kind::Cluster => matches!(
+            target,
+            Kind::Cluster | Kind::Endpoint | Kind::Extension | Kind::Secret
+        ),
+        // One filter may choose among others.
+        Kind::Extension => matches!(target, Kind::Extension | Kind::Cluster | Kind::Secret),
         Kind::Secret | Kind::Endpoint => false,
     }
 }

@@ -125,7 +125,7 @@ impl Stream {
         let mut waits = Vec::new();
         let send = match kind {
             Kind::Cluster => aggregates_last(difference.send),
-            Kind::Listener | Kind::Route => {
+            Kind::Listener | Kind::Extension | Kind::Route => {
                 let mut send = difference.send;
                 send.retain(|resource| {
                     let may = self.order.may_send(view, resource, &mut expired);
