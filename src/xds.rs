@@ -2,7 +2,7 @@
 //!
 //! Nothing here knows Kubernetes or Gateway API, so this module is a library of its own: hand it any
 //! Envoy resources, and it serves them to Envoys and to gRPC clients, in the delta variant of the
-//! protocol and in the state of the world, over one aggregated stream (ADS).
+//! protocol and in the state of the world, over one aggregated stream (ADS) or a stream for each type.
 //!
 //! # In and out
 //!
@@ -95,10 +95,12 @@
 //!
 //! # Limits
 //!
-//! - The types of [`Kind`](kind::Kind): listeners, routes, clusters, endpoints, secrets. Others (scoped
-//!   and virtual hosts, runtime, extension configs) are not served: the proxy waits for its own
-//!   time-out and goes on. So are resource locators (`xdstp`).
-//! - Only aggregated streams, by gRPC: no stream of a single type, no REST.
+//! - The types of [`Kind`](kind::Kind): listeners, filters' configurations, routes, clusters,
+//!   endpoints, secrets. Others (scoped routes, virtual hosts, runtime) are not served: the proxy
+//!   waits for its own time-out and goes on. So are resource locators (`xdstp`).
+//! - Streams, by gRPC: nothing is fetched once, over REST or by a unary call. On a stream of one type
+//!   (`ClusterDiscoveryService` and its like) nothing is known of the others, so make before break
+//!   holds on aggregated streams only.
 //! - Envoys of the versions in [`SUPPORTED_ENVOY`](proxy::SUPPORTED_ENVOY), since much of the order
 //!   above is measured on them; other versions are refused with words. What does not call itself
 //!   `envoy` is let in.

@@ -109,18 +109,18 @@ pub struct Connection {
 }
 
 impl Clients {
-    /// Enters a proxy that has connected, with the variant of the protocol that it speaks.
+    /// Enters a proxy that has connected, with the stream that it has opened.
     pub fn connect(
         self: &Arc<Self>,
         proxy: Proxy,
         peer: Option<SocketAddr>,
-        variant: Variant,
+        stream: Stream,
     ) -> Connection {
         let client = Arc::new(Client {
             proxy,
             peer,
             since: Timestamp::now(),
-            state: Mutex::new(State::new(variant)),
+            state: Mutex::new(State::new(stream)),
         });
         let mut connected = lock(&self.connected);
         let id = connected.next;
@@ -261,9 +261,9 @@ impl Drop for Connection {
 }
 
 impl State {
-    fn new(variant: Variant) -> Self {
+    fn new(stream: Stream) -> Self {
         Self {
-            stream: Stream::new(variant),
+            stream,
             revision: 0,
             settled: 0,
             counts: BTreeMap::new(),

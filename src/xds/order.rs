@@ -114,6 +114,32 @@ pub struct Removals {
     pub expired: Vec<Expired>,
 }
 
+/// What of a difference a proxy may be told at this moment.
+#[derive(Debug, Default)]
+pub struct Timely {
+    /// What may be sent.
+    pub send: Vec<Arc<Resource>>,
+    /// What may be taken away.
+    pub remove: Vec<Arc<str>>,
+    /// Whether something that is to be sent has to wait.
+    pub is_held_back: bool,
+    /// When to look again at what has to wait.
+    pub next: Option<Duration>,
+    /// The waits that have ended by their bounds.
+    pub expired: Vec<Expired>,
+}
+
+impl Timely {
+    /// All of a difference.
+    pub fn all(send: Vec<Arc<Resource>>, remove: Vec<Arc<str>>) -> Self {
+        Self {
+            send,
+            remove,
+            ..Self::default()
+        }
+    }
+}
+
 /// What one proxy can use, and what it is to let go of.
 #[derive(Clone, Debug, Default)]
 pub struct Order {
@@ -161,8 +187,36 @@ impl Order {
         ready.iter().for_each(|cluster| self.warmed(cluster));
     }
 
+    /// What of a difference of one kind may be told at this moment.
+    pub fn timely(
+        &mut self,
+        view: View<'_>,
+        kind: Kind,
+        mut send: Vec<Arc<Resource>>,
+        remove: Vec<Arc<str>>,
+    ) -> Timely {
+        let mut expired = Vec::new();
+        let mut waits = Vec::new();
+        if matches!(kind, Kind::Listener | Kind::Extension | Kind::Route) {
+            send.retain(|resource| {
+                let may = self.may_send(view, resource, &mut expired);
+                waits.extend(may.err());
+                may.is_ok()
+            });
+        }
+        let removals = self.removals(view, kind, remove);
+        expired.extend(removals.expired);
+        Timely {
+            send,
+            remove: removals.now,
+            is_held_back: !waits.is_empty(),
+            next: waits.into_iter().chain(removals.next).min(),
+            expired,
+        }
+    }
+
     /// Whether `resource` may be sent as far as the clusters go that it refers to, itself or
-    /// through its routes; if not, when to look again. Clusters that were waited for long enough
+    /// through its routes and filters; if not, when to look again. Clusters that were waited for long enough
     /// are counted as usable, and told.
     pub fn may_send(
         &mut self,

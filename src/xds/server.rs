@@ -8,38 +8,27 @@
 mod board;
 mod complaints;
 mod door;
+mod services;
 mod stream;
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use discovery::aggregated_discovery_service_server::{
-    AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
-};
-use envoy_types::pb::envoy::service::discovery::v3 as discovery;
 use envoy_types::pb::envoy::service::load_stats::v3 as load_stats;
-use futures::StreamExt;
 use load_stats::load_reporting_service_server::LoadReportingServiceServer;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming};
+use tokio::sync::{Semaphore, watch};
 
 pub use board::{Board, Published};
-use complaints::Complaints;
+use services::Discovery;
 
 use crate::api::v1::serving_server::ServingServer;
 use crate::replicas::{Observe, Own};
 use crate::serving::{LoadReports, Serving, Watch};
-use crate::trust::{Peer, Tls};
+use crate::trust::Tls;
 use crate::xds::clients::Clients;
-use crate::xds::delta;
-use crate::xds::message;
 use crate::xds::metrics::Metrics;
-use crate::xds::sotw;
-use crate::xds::stream::{MAX_NOTICES, MAX_RESPONSES};
 
 /// The largest message a proxy may send: one that reconnects names all it has, at about 50 bytes
 /// each.
@@ -95,16 +84,6 @@ pub struct Shared {
     pub own: Option<Own>,
 }
 
-/// The discovery service.
-#[derive(Debug)]
-struct Ads {
-    shared: Shared,
-    complaints: Arc<Complaints>,
-    /// Holds a value as long as the server is to run.
-    running: watch::Receiver<bool>,
-    places: Arc<Semaphore>,
-}
-
 /// Serves discovery to proxies until `shutdown` comes; then ends every stream, so that proxies look
 /// for another server, and returns within [`SHUTDOWN_BOUND`].
 pub async fn serve(
@@ -119,7 +98,7 @@ pub async fn serve(
     let reports = LoadReports::new(serving.clone(), stopped(running.clone()));
     let watch = Watch::new(serving, stopped(running.clone()));
     let refusals = door::Refusals::counted_in(shared.metrics.clone());
-    let ads = Ads {
+    let discovery = Discovery {
         shared,
         complaints: refusals.complaints.clone(),
         running: running.clone(),
@@ -129,9 +108,7 @@ pub async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
-        .add_service(
-            AggregatedDiscoveryServiceServer::new(ads).max_decoding_message_size(MAX_MESSAGE_BYTES),
-        )
+        .add_routes(discovery.routes())
         .add_service(
             LoadReportingServiceServer::new(reports).max_decoding_message_size(MAX_MESSAGE_BYTES),
         )
@@ -174,65 +151,4 @@ pub async fn serve(
 async fn stopped(mut running: watch::Receiver<bool>) {
     // An error means that the server's future was dropped, which stops it too.
     let _ = running.wait_for(|running| !running).await;
-}
-
-type Responses<T> = Pin<Box<dyn futures::Stream<Item = Result<T, Status>> + Send>>;
-
-#[tonic::async_trait]
-impl AggregatedDiscoveryService for Ads {
-    type StreamAggregatedResourcesStream = Responses<discovery::DiscoveryResponse>;
-    type DeltaAggregatedResourcesStream = Responses<discovery::DeltaDiscoveryResponse>;
-
-    async fn stream_aggregated_resources(
-        &self,
-        request: Request<Streaming<discovery::DiscoveryRequest>>,
-    ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
-        self.open(request, sotw::message)
-    }
-
-    async fn delta_aggregated_resources(
-        &self,
-        request: Request<Streaming<discovery::DeltaDiscoveryRequest>>,
-    ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
-        self.open(request, delta::message)
-    }
-}
-
-impl Ads {
-    /// Opens a stream of the variant that the requests are of.
-    fn open<R, M>(
-        &self,
-        request: Request<Streaming<R>>,
-        message: fn(&message::Response) -> M,
-    ) -> Result<Response<Responses<M>>, Status>
-    where
-        R: message::Request + Send + Sync + 'static,
-        M: 'static,
-    {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
-            self.shared.metrics.rejected();
-            return Err(Status::resource_exhausted(format!(
-                "{MAX_STREAMS} streams are open already"
-            )));
-        };
-        let peer = Peer::of(&request);
-        let (sender, receiver) = mpsc::channel(MAX_RESPONSES + MAX_NOTICES + 1);
-        let session = stream::Session {
-            shared: self.shared.clone(),
-            complaints: self.complaints.clone(),
-            peer,
-            requests: request.into_inner(),
-            responses: sender,
-        };
-        let stopped = stopped(self.running.clone());
-        tokio::spawn(async move {
-            session.run(stopped).await;
-            drop(place);
-        });
-        // Resources are copied into a message when the transport asks for it, not before: one that
-        // nobody reads costs references only.
-        let messages = ReceiverStream::new(receiver)
-            .map(move |response: Result<_, Status>| Ok(message(&response?)));
-        Ok(Response::new(Box::pin(messages)))
-    }
 }

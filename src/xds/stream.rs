@@ -1,4 +1,4 @@
-//! One aggregated discovery stream as a state machine: requests and snapshots in, responses and
+//! One discovery stream as a state machine: requests and snapshots in, responses and
 //! events out.
 //!
 //! The same for both variants of the protocol: they hold one subscription against one snapshot, in
@@ -55,6 +55,8 @@ pub struct TooManyNames(pub usize);
 #[derive(Clone, Debug)]
 pub struct Stream {
     variant: Variant,
+    /// The type of the service that it is a stream of; nothing if all come over it.
+    only: Option<Kind>,
     subscriptions: Subscriptions,
     snapshot: Option<Arc<Snapshot>>,
     order: Order,
@@ -63,15 +65,25 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// A stream on which nothing has been said.
+    /// An aggregated stream on which nothing has been said.
     pub fn new(variant: Variant) -> Self {
         Self {
             variant,
+            only: None,
             subscriptions: Subscriptions::new(),
             snapshot: None,
             order: Order::default(),
             nonces: 0,
             deadline: None,
+        }
+    }
+
+    /// The same for the stream of one type's own service. What the proxy has of other types cannot
+    /// be seen on it, so nothing that is sent on it waits for these.
+    pub fn of_one_type(variant: Variant, kind: Kind) -> Self {
+        Self {
+            only: Some(kind),
+            ..Self::new(variant)
         }
     }
 
@@ -87,7 +99,7 @@ impl Stream {
         request: &R,
     ) -> Result<Output, TooManyNames> {
         let mut output = Output::default();
-        let Some(kind) = Kind::of_type_url(request.type_url()) else {
+        let Some(kind) = self.kind_of(request) else {
             output.events.push(Event::UnknownType {
                 type_url: request.type_url().to_owned(),
             });
@@ -108,6 +120,15 @@ impl Stream {
         }
         self.advance(now, &mut output);
         Ok(output)
+    }
+
+    /// What a request is about, if it is served on this stream. The protocol: a stream of one type's
+    /// own service implies the type.
+    fn kind_of(&self, request: &impl Request) -> Option<Kind> {
+        match (self.only, request.type_url()) {
+            (Some(only), "") => Some(only),
+            (only, url) => Kind::of_type_url(url).filter(|kind| only.is_none_or(|it| it == *kind)),
+        }
     }
 
     /// Takes in a new snapshot; an older one that was not sent yet never is.
@@ -138,7 +159,7 @@ impl Stream {
     }
 
     /// Whether the proxy has acknowledged all it is to have of the newest snapshot, or refused it,
-    /// and has asked for all that follows from it: endpoints of its clusters, listeners, routes of
+    /// and, on an aggregated stream, has asked for all that follows from it: endpoints of its clusters, listeners, routes of
     /// its listeners.
     pub fn is_settled(&self) -> bool {
         let Some(snapshot) = &self.snapshot else {
@@ -149,11 +170,11 @@ impl Stream {
         };
         let listens = self.subscriptions.contains_key(&Kind::Listener)
             || snapshot.of_kind(Kind::Listener).next().is_none();
-        listens
-            && self.deadline.is_none()
+        let follows = || listens && order::is_complete(&self.subscriptions);
+        self.deadline.is_none()
             && !self.subscriptions.is_empty()
             && self.subscriptions.values().all(quiet)
-            && order::is_complete(&self.subscriptions)
+            && (self.only.is_some() || follows())
     }
 
     /// What the proxy asked for and has, by type.

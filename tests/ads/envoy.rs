@@ -2,6 +2,7 @@
 //! it is sent again. In both variants, which differ in how many resources are sent.
 
 mod extensions;
+mod services;
 mod sotw;
 mod warming;
 

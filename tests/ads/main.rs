@@ -21,6 +21,7 @@ mod properties;
 mod reconnect;
 mod refusals;
 mod replicas;
+mod services;
 mod sotw;
 mod subscriptions;
 mod trust;

@@ -13,10 +13,12 @@ use tonic::{Status, Streaming};
 
 use crate::trust::Peer;
 use crate::xds::clients::Connection;
+use crate::xds::kind::Kind;
 use crate::xds::message::{Event, Output, Request, Response};
 use crate::xds::proxy::Proxy;
 use crate::xds::server::complaints::Complaints;
 use crate::xds::server::{Published, Shared};
+use crate::xds::stream::Stream;
 
 /// How long a proxy may take to say who it is.
 pub(super) const FIRST_MESSAGE_BOUND: Duration = Duration::from_secs(15);
@@ -32,6 +34,8 @@ pub(super) struct Session<R> {
     pub(super) shared: Shared,
     pub(super) complaints: Arc<Complaints>,
     pub(super) peer: Peer,
+    /// The type of the service that it is a stream of; nothing if all come over it.
+    pub(super) only: Option<Kind>,
     pub(super) requests: Streaming<R>,
     /// Holds every response and notice that may be under way, and the status that ends the stream.
     pub(super) responses: mpsc::Sender<Result<Response, Status>>,
@@ -92,17 +96,22 @@ impl<R: Request> Session<R> {
         stopped: impl Future<Output = ()>,
     ) -> Result<(), Status> {
         let variant = R::VARIANT;
+        let (stream, of) = match self.only {
+            None => (Stream::new(variant), "all types"),
+            Some(kind) => (Stream::of_one_type(variant, kind), kind.name()),
+        };
         tracing::info!(
             node = proxy.id,
             gateway = proxy.gateway,
             variant = variant.name(),
+            of,
             "proxy connected"
         );
         let mut conversation = Conversation {
             connection: self
                 .shared
                 .clients
-                .connect(proxy.clone(), self.peer.address(), variant),
+                .connect(proxy.clone(), self.peer.address(), stream),
             board: self.shared.board.subscribe(&proxy.gateway),
             session: self,
             proxy,

@@ -7,7 +7,7 @@ use super::{CLUSTER_PATIENCE, MAX_CLUSTER_RESPONSES, Stream};
 use crate::xds::content::{Content, aggregates_last};
 use crate::xds::kind::Kind;
 use crate::xds::message::{Event, Output, Response, Variant};
-use crate::xds::order::View;
+use crate::xds::order::{Timely, View};
 use crate::xds::resource::Resource;
 use crate::xds::snapshot::Snapshot;
 use crate::xds::subscription::Outstanding;
@@ -121,30 +121,24 @@ impl Stream {
             snapshot,
             subscriptions: &self.subscriptions,
         };
-        let mut expired = Vec::new();
-        let mut waits = Vec::new();
-        let send = match kind {
-            Kind::Cluster => aggregates_last(difference.send),
-            Kind::Listener | Kind::Extension | Kind::Route => {
-                let mut send = difference.send;
-                send.retain(|resource| {
-                    let may = self.order.may_send(view, resource, &mut expired);
-                    waits.extend(may.err());
-                    may.is_ok()
-                });
-                send
-            }
-            Kind::Secret | Kind::Endpoint => difference.send,
+        let timely = match self.only {
+            None => self
+                .order
+                .timely(view, kind, difference.send, difference.remove),
+            Some(_) => Timely::all(difference.send, difference.remove),
         };
         // An empty first answer ends the proxy's initial fetch; with more to come it would end it
         // too early.
-        let greeting = greeting_due && waits.is_empty();
-        let removals = self.order.removals(view, kind, difference.remove);
-        waits.extend(removals.next);
-        self.deadline = self.deadline.into_iter().chain(waits).min();
-        let expired = expired.into_iter().chain(removals.expired);
-        output.events.extend(expired.map(Event::Expired));
-        let mut removed = removals.now;
+        let greeting = greeting_due && !timely.is_held_back;
+        self.deadline = self.deadline.into_iter().chain(timely.next).min();
+        output
+            .events
+            .extend(timely.expired.into_iter().map(Event::Expired));
+        let send = match kind {
+            Kind::Cluster => aggregates_last(timely.send),
+            _ => timely.send,
+        };
+        let mut removed = timely.remove;
         removed.extend(difference.missing);
         // A set without what has to wait would take that from a proxy that may have it.
         let is_whole = !is_unlisted || greeting;

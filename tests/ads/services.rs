@@ -1,0 +1,106 @@
+//! A service for each type: streams that carry one type alone.
+
+use envoy_types::pb::envoy::config::core::v3::Node;
+use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
+use envoy_types::pb::envoy::service::endpoint::v3::endpoint_discovery_service_client::EndpointDiscoveryServiceClient;
+use envoy_types::pb::envoy::service::route::v3::route_discovery_service_client::RouteDiscoveryServiceClient;
+use locum::xds::kind::Kind;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Streaming};
+
+use crate::harness::{BOUND, GATEWAY, Server, eventually};
+
+/// Routes to clusters of which a stream that carries routes alone cannot know anything.
+const ROUTES: &str = "cluster a:1 eds, endpoint a:1, listener l:1 > r, route r:1 > a";
+
+fn node() -> Option<Node> {
+    Some(Node {
+        id: "proxy".into(),
+        cluster: GATEWAY.into(),
+        ..Node::default()
+    })
+}
+
+async fn next<M>(responses: &mut Streaming<M>) -> M {
+    let message = tokio::time::timeout(BOUND, responses.message()).await;
+    message
+        .expect("a response")
+        .unwrap()
+        .expect("an open stream")
+}
+
+#[tokio::test]
+async fn a_stream_of_one_type_implies_it_and_waits_for_no_other() {
+    let server = Server::start().await;
+    server.serve(GATEWAY, ROUTES).await;
+    let address = format!("http://{}", server.address);
+    let mut client = RouteDiscoveryServiceClient::connect(address).await.unwrap();
+    let (requests, receiver) = mpsc::channel(16);
+    let stream = client.delta_routes(ReceiverStream::new(receiver)).await;
+    let mut responses = stream.unwrap().into_inner();
+    // One that comes back: on an aggregated stream its routes would wait for its clusters.
+    let mut first = DeltaDiscoveryRequest {
+        node: node(),
+        resource_names_subscribe: vec!["r".into()],
+        ..Default::default()
+    };
+    let versions = &mut first.initial_resource_versions;
+    versions.insert("r".into(), "old".into());
+    requests.send(first).await.unwrap();
+    let response = next(&mut responses).await;
+    assert_eq!(response.type_url, Kind::Route.type_url());
+    assert_eq!(response.resources[0].name, "r");
+
+    let acknowledgement = DeltaDiscoveryRequest {
+        type_url: Kind::Route.type_url().into(),
+        response_nonce: response.nonce,
+        ..Default::default()
+    };
+    requests.send(acknowledgement).await.unwrap();
+    let revision = server.shared.board.published(GATEWAY).revision;
+    let caught_up = server.shared.clients.caught_up(GATEWAY, revision);
+    tokio::time::timeout(BOUND, caught_up).await.unwrap();
+
+    // What is gone goes at once.
+    server.serve(GATEWAY, "cluster a:1").await;
+    assert_eq!(next(&mut responses).await.removed_resources, ["r"]);
+}
+
+#[tokio::test]
+async fn a_stream_of_one_type_serves_no_other_and_lives_on() {
+    let server = Server::start().await;
+    server.serve(GATEWAY, ROUTES).await;
+    let address = format!("http://{}", server.address);
+    let client = EndpointDiscoveryServiceClient::connect(address).await;
+    let (requests, receiver) = mpsc::channel(16);
+    let stream = client
+        .unwrap()
+        .stream_endpoints(ReceiverStream::new(receiver))
+        .await;
+    let mut responses = stream.unwrap().into_inner();
+    let ask = |kind: Kind, name: &str| DiscoveryRequest {
+        node: node(),
+        type_url: kind.type_url().into(),
+        resource_names: vec![name.into()],
+        ..Default::default()
+    };
+    requests.send(ask(Kind::Route, "r")).await.unwrap();
+    eventually("the other type is counted", || {
+        server.counted("locum_xds_unknown_types_total") == Some(1)
+    })
+    .await;
+    requests.send(ask(Kind::Endpoint, "a")).await.unwrap();
+    let response = next(&mut responses).await;
+    assert_eq!(response.type_url, Kind::Endpoint.type_url());
+    assert_eq!(response.resources.len(), 1);
+}
+
+#[tokio::test]
+async fn what_would_be_old_at_once_is_not_served() {
+    let server = Server::start().await;
+    let address = format!("http://{}", server.address);
+    let mut client = RouteDiscoveryServiceClient::connect(address).await.unwrap();
+    let fetched = client.fetch_routes(DiscoveryRequest::default()).await;
+    assert_eq!(fetched.unwrap_err().code(), Code::Unimplemented);
+}
