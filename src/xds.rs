@@ -88,6 +88,9 @@
 //!   [`MAX_CLUSTER_RESPONSES`](stream::MAX_CLUSTER_RESPONSES)), and the newest snapshot wins: a proxy
 //!   that is slow, or never answers, skips what was between, costs bounded memory and delays no
 //!   other.
+//! - **Virtual hosts apart** (VHDS). All of a route configuration follow it, and what is asked for on
+//!   demand is answered, also that there is none. In the state of the world, which has no such thing
+//!   in Envoy, route configurations hold them; [`virtual_hosts`] says how they are called.
 //! - **Acknowledged.** [`Clients::caught_up`](clients::Clients::caught_up) returns when all that
 //!   are connected have taken over, or refused, all of a revision. It has no bound of its own.
 //! - **Any state may be published.** A name that nothing answers to is no error of the server's;
@@ -95,9 +98,9 @@
 //!
 //! # Limits
 //!
-//! - The types of [`Kind`](kind::Kind): listeners, filters' configurations, routes, clusters,
-//!   endpoints, secrets. Others (scoped routes, virtual hosts, runtime) are not served: the proxy
-//!   waits for its own time-out and goes on. So are resource locators (`xdstp`).
+//! - The types of [`Kind`](kind::Kind): listeners, filters' configurations, routes, virtual hosts,
+//!   clusters, endpoints, secrets. Others (scoped routes, runtime) are not served: the proxy waits
+//!   for its own time-out and goes on. So are resource locators (`xdstp`).
 //! - Streams, by gRPC: nothing is fetched once, over REST or by a unary call. On a stream of one type
 //!   (`ClusterDiscoveryService` and its like) nothing is known of the others, so make before break
 //!   holds on aggregated streams only.
@@ -149,4 +152,5 @@ pub mod snapshot;
 pub mod sotw;
 pub mod stream;
 pub mod subscription;
+pub mod virtual_hosts;
 pub(crate) mod wire;

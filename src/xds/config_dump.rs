@@ -13,6 +13,7 @@ use crate::xds::descriptors;
 use crate::xds::json::{self, Unreadable};
 use crate::xds::kind::Kind;
 use crate::xds::snapshot::Snapshot;
+use crate::xds::virtual_hosts;
 
 /// What to ask an Envoy for.
 pub const PATH: &str = "/config_dump?include_eds";
@@ -108,12 +109,21 @@ const WARMING: [(Kind, &str, &str); 3] = [
 
 /// What a snapshot tells an Envoy.
 pub fn told(snapshot: &Snapshot) -> Contents {
-    let resources = Kind::ALL
+    // Envoy shows virtual hosts in their route configuration, where it has put them.
+    let shown = Kind::ALL
         .into_iter()
-        .flat_map(|kind| snapshot.of_kind(kind));
+        .filter(|kind| *kind != Kind::VirtualHost);
+    let resources = shown.flat_map(|kind| snapshot.of_kind(kind));
     let shown = resources.map(|resource| {
         let key = (resource.kind, resource.name.to_string());
-        (key, json::resource(resource))
+        let shown = match virtual_hosts::are_apart(resource) {
+            true => {
+                let hosts = virtual_hosts::of(snapshot, &resource.name);
+                json::resource(&virtual_hosts::merged(resource, hosts, true))
+            }
+            false => json::resource(resource),
+        };
+        (key, shown)
     });
     shown.collect()
 }

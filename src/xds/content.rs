@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::xds::kind::Kind;
 use crate::xds::resource::{Resource, Version};
+use crate::xds::virtual_hosts::Answer;
 
 /// The most bytes of resources in one response that need not be complete (one resource may be
 /// larger): the rest follows when it is acknowledged, so that a proxy with thousands of clusters
@@ -27,6 +28,8 @@ pub struct Content {
     pub stand_ins: Vec<Arc<Resource>>,
     /// What goes with it.
     pub removed: Vec<Arc<str>>,
+    /// What was asked for on demand, and is answered with it.
+    pub answers: Vec<Answer>,
     /// Whether it tells a version and nothing else. A proxy need not answer that: Envoy takes it
     /// and says nothing if it asks for nothing of the type any more.
     pub is_notice: bool,

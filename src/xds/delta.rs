@@ -17,6 +17,7 @@ use crate::xds::kind::Kind;
 use crate::xds::message::{Request, Response, Variant};
 use crate::xds::resource::Resource;
 use crate::xds::subscription::Subscription;
+use crate::xds::virtual_hosts::Answer;
 
 impl Request for DeltaDiscoveryRequest {
     const VARIANT: Variant = Variant::Delta;
@@ -61,8 +62,26 @@ impl Request for DeltaDiscoveryRequest {
 /// The response as it goes over the wire.
 pub fn message(response: &Response) -> DeltaDiscoveryResponse {
     let type_url = response.kind.type_url();
+    // The protocol: an answer is known by its alias, the name that was asked for. Where there is
+    // nothing, an item without a resource says so, by that name.
+    let asked_for = |resource: &Arc<Resource>| {
+        let answers = response.answers.iter();
+        let ours = answers.filter(|answer| {
+            let found = answer.found.as_ref();
+            found.is_some_and(|found| found.name == resource.name)
+        });
+        ours.map(|answer| answer.asked.to_string()).collect()
+    };
+    let answers = response.answers.iter();
+    let nothing = answers.filter(|answer| answer.found.is_none());
+    let nothing = nothing.map(|answer| Item {
+        name: answer.asked.to_string(),
+        aliases: vec![answer.asked.to_string()],
+        ..Default::default()
+    });
     let item = |resource: &Arc<Resource>| Item {
         name: resource.name.to_string(),
+        aliases: asked_for(resource),
         version: resource.version.0.to_string(),
         resource: Some(Any {
             type_url: type_url.into(),
@@ -73,16 +92,26 @@ pub fn message(response: &Response) -> DeltaDiscoveryResponse {
     DeltaDiscoveryResponse {
         type_url: type_url.into(),
         nonce: response.nonce.clone(),
-        resources: response.resources.iter().map(item).collect(),
+        resources: response.resources.iter().map(item).chain(nothing).collect(),
         removed_resources: response.removed.iter().map(ToString::to_string).collect(),
         ..Default::default()
     }
 }
 
-/// What a response carries that brings `news` and takes `gone` away: as much as fits.
-pub(super) fn content(news: Vec<Arc<Resource>>, gone: Vec<Arc<str>>) -> Content {
+/// What a response carries that brings `news`, takes `gone` away and answers what was asked for: as
+/// much as fits.
+pub(super) fn content(
+    news: Vec<Arc<Resource>>,
+    gone: Vec<Arc<str>>,
+    mut answers: Vec<Answer>,
+) -> Content {
     let news = fitting(news);
+    answers.retain(|answer| {
+        let found = answer.found.as_ref();
+        found.is_none_or(|found| news.iter().any(|one| one.name == found.name))
+    });
     Content {
+        answers,
         resources: news.clone(),
         sent: news,
         removed: gone,

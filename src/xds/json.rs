@@ -85,7 +85,7 @@ pub fn read(json: &serde_json::Value) -> Result<Resource, NoResource> {
         .map_err(|source| NoResource::Fields { kind, source })?;
     let name = message.get_field_by_name(match kind {
         Kind::Endpoint => "cluster_name",
-        Kind::Secret | Kind::Cluster | Kind::Listener | Kind::Extension | Kind::Route => "name",
+        _ => "name",
     });
     let name = name.as_deref().and_then(Value::as_str).unwrap_or_default();
     if name.is_empty() {

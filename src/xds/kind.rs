@@ -18,17 +18,21 @@ pub enum Kind {
     Extension,
     /// A route configuration (RDS).
     Route,
+    /// A virtual host of a route configuration that has them apart (VHDS). It is called
+    /// `<route configuration>/<host>`.
+    VirtualHost,
 }
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Kind; 6] = [
+    pub const ALL: [Kind; 7] = [
         Kind::Secret,
         Kind::Cluster,
         Kind::Endpoint,
         Kind::Listener,
         Kind::Extension,
         Kind::Route,
+        Kind::VirtualHost,
     ];
 
     /// The type URL that discovery requests and responses carry.
@@ -40,6 +44,7 @@ impl Kind {
             Kind::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
             Kind::Extension => "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
             Kind::Route => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+            Kind::VirtualHost => "type.googleapis.com/envoy.config.route.v3.VirtualHost",
         }
     }
 
@@ -62,6 +67,7 @@ impl Kind {
             Kind::Listener => "listener",
             Kind::Extension => "extension",
             Kind::Route => "route",
+            Kind::VirtualHost => "virtual_host",
         }
     }
 }

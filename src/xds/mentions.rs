@@ -13,10 +13,12 @@ use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 use crate::xds::descriptors;
 use crate::xds::kind::Kind;
 use crate::xds::resource::{Readiness, Reference};
+use crate::xds::virtual_hosts;
 
 const ANY: &str = "google.protobuf.Any";
 const CLUSTER: &str = "envoy.config.cluster.v3.Cluster";
 const DNS_CLUSTER: &str = "envoy.extensions.clusters.dns.v3.DnsCluster";
+const ROUTES: &str = "envoy.config.route.v3.RouteConfiguration";
 const RDS: &str = "envoy.extensions.filters.network.http_connection_manager.v3.Rds";
 const EXTENSION_SOURCE: &str = "envoy.config.core.v3.ExtensionConfigSource";
 const SDS: &str = "envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig";
@@ -92,6 +94,10 @@ impl Mentions {
             }
             CLUSTER => self.read_cluster(message),
             DNS_CLUSTER => self.readiness = Readiness::Dns,
+            ROUTES if has_virtual_hosts_apart(message) => {
+                let every = virtual_hosts::every(&text(message, "name"));
+                self.name(Kind::VirtualHost, &every);
+            }
             RDS if is_of_the_stream(message, "config_source") => {
                 self.name(Kind::Route, &text(message, "route_config_name"));
             }
@@ -172,6 +178,11 @@ impl Mentions {
 fn is_of_the_stream(message: &DynamicMessage, field: &str) -> bool {
     part(message, field)
         .is_some_and(|source| source.has_field_by_name("ads") || source.has_field_by_name("self"))
+}
+
+/// Whether more virtual hosts of a route configuration come over the stream (VHDS).
+fn has_virtual_hosts_apart(routes: &DynamicMessage) -> bool {
+    part(routes, "vhds").is_some_and(|vhds| is_of_the_stream(&vhds, "config_source"))
 }
 
 /// Whether this is a filter whose configuration is a resource of its own. It is called as the

@@ -14,6 +14,7 @@ use crate::xds::kind::Kind;
 use crate::xds::order::Expired;
 use crate::xds::resource::{Resource, Version};
 use crate::xds::subscription::Subscription;
+use crate::xds::virtual_hosts::Answer;
 
 /// A variant of the discovery protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -73,6 +74,8 @@ pub struct Response {
     pub resources: Vec<Arc<Resource>>,
     /// What goes with it: said by name in delta, by leaving it out in the state of the world.
     pub removed: Vec<Arc<str>>,
+    /// What was asked for on demand, and is answered with it.
+    pub answers: Vec<Answer>,
 }
 
 /// Something that happened on a stream, for logs, metrics and statuses.

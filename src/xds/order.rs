@@ -29,6 +29,7 @@ use crate::xds::kind::Kind;
 use crate::xds::resource::{Readiness, Resource};
 use crate::xds::snapshot::Snapshot;
 use crate::xds::subscription::{Form, Outstanding, Subscription};
+use crate::xds::virtual_hosts;
 
 /// How long a proxy may take to acknowledge a cluster, and then what that cluster warms with,
 /// before routes to it are sent regardless.
@@ -197,7 +198,11 @@ impl Order {
     ) -> Timely {
         let mut expired = Vec::new();
         let mut waits = Vec::new();
-        if matches!(kind, Kind::Listener | Kind::Extension | Kind::Route) {
+        if kind == Kind::VirtualHost {
+            // Envoy passes over virtual hosts of routes that it has not got.
+            send.retain(|host| is_part_of_what_it_has(view.subscriptions, &host.name));
+        }
+        if may_lead_to_clusters(kind) {
             send.retain(|resource| {
                 let may = self.may_send(view, resource, &mut expired);
                 waits.extend(may.err());
@@ -373,11 +378,28 @@ fn clusters_of(snapshot: &Snapshot, resource: &Resource) -> BTreeSet<Arc<str>> {
     clusters
 }
 
+/// Whether resources of this kind have requests sent to clusters.
+fn may_lead_to_clusters(kind: Kind) -> bool {
+    match kind {
+        Kind::Listener | Kind::Extension | Kind::Route | Kind::VirtualHost => true,
+        Kind::Secret | Kind::Cluster | Kind::Endpoint => false,
+    }
+}
+
+/// Whether a virtual host belongs to routes that the proxy has.
+pub fn is_part_of_what_it_has(subscriptions: &Subscriptions, virtual_host: &str) -> bool {
+    let route = virtual_hosts::route_of(virtual_host);
+    let routes = subscriptions.get(&Kind::Route);
+    route.is_some_and(|route| routes.is_some_and(|routes| routes.has(route)))
+}
+
 /// Whether the proxy brought along what routes requests to clusters, so that it will ask for those
 /// too. Of one that starts this cannot be said: gRPC's clients ask for clusters after routes.
 fn came_back(subscriptions: &Subscriptions) -> bool {
-    let routing = [Kind::Listener, Kind::Extension, Kind::Route];
-    let mut routing = routing.iter().filter_map(|kind| subscriptions.get(kind));
+    let routing = Kind::ALL
+        .into_iter()
+        .filter(|kind| may_lead_to_clusters(*kind));
+    let mut routing = routing.filter_map(|kind| subscriptions.get(&kind));
     routing.any(|subscription| !subscription.began_empty())
 }
 
@@ -394,6 +416,10 @@ pub fn is_complete(subscriptions: &Subscriptions) -> bool {
         .flat_map(|resource| &resource.references)
         .filter(|(kind, _)| *kind != Kind::Cluster)
         .all(|(kind, name)| {
+            // All virtual hosts that there are follow by themselves.
+            if *kind == Kind::VirtualHost {
+                return subscriptions.contains_key(kind);
+            }
             let in_doubt = |of: &Subscription| of.may_have(name);
             is_answered(subscriptions, *kind, name) || subscriptions.get(kind).is_some_and(in_doubt)
         })

@@ -10,7 +10,7 @@ use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
-use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+use envoy_types::pb::envoy::config::route::v3::{RouteConfiguration, VirtualHost};
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 
 use crate::xds::kind::Kind;
@@ -72,6 +72,7 @@ messages! {
     Listener: Listener by name,
     TypedExtensionConfig: Extension by name,
     RouteConfiguration: Route by name,
+    VirtualHost: VirtualHost by name,
 }
 
 /// One Envoy resource.

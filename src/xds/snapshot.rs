@@ -3,15 +3,18 @@
 //! A snapshot never changes; a change makes another one, which shares what stayed the same.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::xds::kind::Kind;
 use crate::xds::resource::Resource;
+use crate::xds::virtual_hosts;
 
 /// All resources of one group of proxies at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     resources: BTreeMap<Kind, BTreeMap<Arc<str>, Arc<Resource>>>,
+    /// The same without virtual hosts apart, if there are such; made when it is first asked for.
+    inlined: OnceLock<Option<Arc<Snapshot>>>,
 }
 
 /// A name that is referred to and not there, or the other way round.
@@ -65,6 +68,7 @@ impl Snapshot {
     /// The same with `resource`, in place of the one of that kind and name.
     pub fn with(mut self, resource: impl Into<Arc<Resource>>) -> Self {
         let resource = resource.into();
+        self.inlined = OnceLock::new();
         let of_kind = self.resources.entry(resource.kind).or_default();
         of_kind.insert(resource.name.clone(), resource);
         self
@@ -72,10 +76,19 @@ impl Snapshot {
 
     /// The same without the resource of that kind and name.
     pub fn without(mut self, kind: Kind, name: &str) -> Self {
+        self.inlined = OnceLock::new();
         if let Some(of_kind) = self.resources.get_mut(&kind) {
             of_kind.remove(name);
         }
         self
+    }
+
+    /// The same for a proxy that knows no virtual hosts apart from their route configurations: these
+    /// hold them.
+    pub fn inlined(self: &Arc<Self>) -> Arc<Self> {
+        let make = || virtual_hosts::inlined(self).map(Arc::new);
+        let inlined = self.inlined.get_or_init(make);
+        inlined.clone().unwrap_or_else(|| self.clone())
     }
 
     /// One resource.
@@ -109,14 +122,16 @@ impl Snapshot {
         })
     }
 
-    /// Checks that each name referred to is there and that endpoints, extensions, routes and secrets
-    /// are referred to. Nothing asks for it when a snapshot is published: a name may also be one that
+    /// Checks that each name referred to is there and that endpoints, extensions, routes, virtual
+    /// hosts and secrets are referred to. Nothing asks for it when a snapshot is published: a name may also be one that
     /// the proxy has from its own bootstrap.
     pub fn check_closed(&self) -> Result<(), NotClosed> {
         let mut referred = std::collections::BTreeSet::new();
         for resource in Kind::ALL.into_iter().flat_map(|kind| self.of_kind(kind)) {
             for (target_kind, target) in &resource.references {
-                if self.get(*target_kind, target).is_none() {
+                // Every virtual host of a route configuration, of which there may be none.
+                let is_one = *target_kind != Kind::VirtualHost;
+                if is_one && self.get(*target_kind, target).is_none() {
                     return Err(NotClosed::Dangling {
                         kind: resource.kind,
                         name: resource.name.clone(),
@@ -127,9 +142,14 @@ impl Snapshot {
                 referred.insert((*target_kind, target.clone()));
             }
         }
-        for kind in [Kind::Secret, Kind::Endpoint, Kind::Extension, Kind::Route] {
+        let named = [Kind::Secret, Kind::Endpoint, Kind::Extension, Kind::Route];
+        for kind in named.into_iter().chain([Kind::VirtualHost]) {
             for resource in self.of_kind(kind) {
-                if !referred.contains(&(kind, resource.name.clone())) {
+                let name: Arc<str> = match virtual_hosts::route_of(&resource.name) {
+                    Some(route) if kind == Kind::VirtualHost => virtual_hosts::every(route).into(),
+                    _ => resource.name.clone(),
+                };
+                if !referred.contains(&(kind, name)) {
                     return Err(NotClosed::Unreferenced {
                         kind,
                         name: resource.name.clone(),

@@ -25,7 +25,8 @@ use crate::xds::order::{self, Order, Subscriptions};
 use crate::xds::refusal::{self, Refusal};
 use crate::xds::resource::Resource;
 use crate::xds::snapshot::Snapshot;
-use crate::xds::subscription::{Outstanding, Subscription};
+use crate::xds::subscription::{Form, Outstanding, Subscription};
+use crate::xds::virtual_hosts;
 
 /// The most names that one stream may ask for or bring along, over all types.
 pub const MAX_NAMES: usize = 200_000;
@@ -125,14 +126,21 @@ impl Stream {
     /// What a request is about, if it is served on this stream. The protocol: a stream of one type's
     /// own service implies the type.
     fn kind_of(&self, request: &impl Request) -> Option<Kind> {
-        match (self.only, request.type_url()) {
+        let kind = match (self.only, request.type_url()) {
             (Some(only), "") => Some(only),
             (only, url) => Kind::of_type_url(url).filter(|kind| only.is_none_or(|it| it == *kind)),
-        }
+        };
+        // The state of the world has no virtual hosts apart.
+        let is_there = |kind: &Kind| *kind != Kind::VirtualHost || self.variant == Variant::Delta;
+        kind.filter(is_there)
     }
 
     /// Takes in a new snapshot; an older one that was not sent yet never is.
     pub fn snapshot(&mut self, now: Duration, snapshot: Arc<Snapshot>) -> Output {
+        let snapshot = match self.variant {
+            Variant::Delta => snapshot,
+            Variant::StateOfTheWorld => snapshot.inlined(),
+        };
         let mut output = Output::default();
         let mut ended = false;
         for (kind, subscription) in &mut self.subscriptions {
@@ -203,6 +211,9 @@ impl Stream {
             self.trust_cold_start();
         }
         self.subscriptions.insert(kind, subscription);
+        if kind == Kind::VirtualHost && self.subscriptions[&kind].began_empty() {
+            self.expect_virtual_hosts(&self.held_routes());
+        }
         // One that comes back is sent the clusters that have changed before it gets to these.
         if kind == Kind::Endpoint && self.subscriptions.contains_key(&Kind::Cluster) {
             self.owe_endpoints(&self.subscriptions[&Kind::Cluster].being_sent());
@@ -221,6 +232,35 @@ impl Stream {
             for name in clusters.held().keys().filter(|name| clusters.has(name)) {
                 self.order.warmed(name);
             }
+        }
+    }
+
+    fn held_routes(&self) -> Vec<Arc<Resource>> {
+        let routes = self.subscriptions.get(&Kind::Route);
+        let held = routes.into_iter().flat_map(|routes| routes.held().values());
+        let known = held.filter_map(|held| match &held.form {
+            Some(Form::Known(route)) => Some(route.clone()),
+            _ => None,
+        });
+        known.collect()
+    }
+
+    /// An Envoy that has just taken over these routes has none of their virtual hosts, and warms
+    /// until it hears of some, or that there are none.
+    fn expect_virtual_hosts(&mut self, routes: &[Arc<Resource>]) {
+        let hosts = self.subscriptions.get_mut(&Kind::VirtualHost);
+        let (Some(hosts), Some(snapshot)) = (hosts, &self.snapshot) else {
+            return;
+        };
+        for route in routes
+            .iter()
+            .filter(|route| virtual_hosts::are_apart(route))
+        {
+            let mut there = virtual_hosts::of(snapshot, &route.name).peekable();
+            if there.peek().is_none() {
+                hosts.owe(&virtual_hosts::every(&route.name).into());
+            }
+            there.for_each(|host| hosts.lost(&host.name));
         }
     }
 
@@ -267,6 +307,8 @@ impl Stream {
             }),
             None => output.events.push(acknowledged(kind, now, &outstanding)),
         }
+        let is_new = |resource: &&Arc<Resource>| !subscription.has(&resource.name);
+        let new: Vec<_> = outstanding.sent.iter().filter(is_new).cloned().collect();
         subscription.acknowledge(&outstanding);
         subscription.search.accepted();
         if kind == Kind::Cluster {
@@ -278,6 +320,9 @@ impl Stream {
                     self.order.acknowledged(&resource.name, first.at, now);
                 }
             }
+        }
+        if kind == Kind::Route {
+            self.expect_virtual_hosts(&new);
         }
     }
 }

@@ -41,6 +41,9 @@ pub struct Subscription {
     absent: BTreeSet<Arc<str>>,
     /// Names that have to be answered even if the proxy has the current form.
     owed: BTreeSet<Arc<str>>,
+    /// What the proxy asked for on demand and was not answered, where it has everything and its
+    /// names are questions: of virtual hosts.
+    questions: Option<BTreeSet<Arc<str>>>,
     /// Whether an answer is due even if it is empty: the proxy's initial fetch waits for it.
     greeting_due: bool,
     /// Whether the proxy came with nothing of this type.
@@ -75,7 +78,12 @@ impl Subscription {
             began_empty: known.is_empty(),
             ..Self::default()
         };
-        for (name, version) in known {
+        if kind == Kind::VirtualHost {
+            subscription.wildcard = true;
+            subscription.questions = Some(BTreeSet::new());
+        }
+        // Of what it was told that it does not exist Envoy keeps the name, without a version.
+        for (name, version) in known.iter().filter(|(_, version)| !version.is_empty()) {
             let form = Form::Foreign(Version(version.as_str().into()));
             let held = Held {
                 form: Some(form),
@@ -97,6 +105,10 @@ impl Subscription {
     /// Adds names. The protocol: each is answered even if the proxy was sent it before, because it
     /// may have dropped it in between.
     pub fn subscribe(&mut self, names: &[String]) {
+        if let Some(questions) = &mut self.questions {
+            questions.extend(names.iter().map(|name| name.as_str().into()));
+            return;
+        }
         self.named |= !names.is_empty();
         for name in names {
             if name == WILDCARD {
@@ -187,6 +199,10 @@ impl Subscription {
     /// still asks for everything it cannot know whether the name is part of that, so the name is
     /// answered, with the resource or its removal.
     pub fn unsubscribe(&mut self, names: &[String]) {
+        if let Some(questions) = &mut self.questions {
+            questions.retain(|name| !names.iter().any(|gone| **gone == **name));
+            return;
+        }
         for name in names {
             if name == WILDCARD {
                 self.wildcard = false;
@@ -230,7 +246,8 @@ impl Subscription {
     /// How many names it holds, where it holds the most: a name may stand in each of its lists.
     pub fn size(&self) -> usize {
         let told = self.owed.len().max(self.absent.len());
-        self.names.len().max(self.held.len()).max(told)
+        let asked = self.questions.as_ref().map_or(0, BTreeSet::len);
+        self.names.len().max(self.held.len()).max(told) + asked
     }
 
     /// Whether the proxy came with nothing of this type, as one that has just started.
@@ -357,6 +374,16 @@ impl Subscription {
         self.refused
             .get(&resource.name)
             .is_some_and(|refusal| refusal.resource.version == resource.version)
+    }
+
+    /// What the proxy asked for on demand and was not answered.
+    pub fn questions(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.questions.iter().flatten()
+    }
+
+    /// Notes that the proxy has lost what it had under `name`, without a word.
+    pub fn lost(&mut self, name: &str) {
+        self.held.remove(name);
     }
 
     /// Notes that `name` has to be sent again whatever the proxy has, if it asks for it.

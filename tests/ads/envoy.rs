@@ -4,6 +4,7 @@
 mod extensions;
 mod services;
 mod sotw;
+mod virtual_hosts;
 mod warming;
 
 use std::net::SocketAddr;
@@ -12,7 +13,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use locum::admin_client::{self, Limits};
+use locum::bootstrap::AdminAddress;
 use locum::xds::clients::Detail;
+use locum::xds::config_dump::{self, ConfigDump};
 use locum::xds::descriptors;
 use locum::xds::kind::Kind;
 use locum::xds::resource::{Readiness, Resource};
@@ -79,6 +83,19 @@ impl Envoy {
     pub(crate) async fn admin(&self, path: &str) -> Option<String> {
         let address = std::fs::read_to_string(self.folder.path().join("admin")).ok()?;
         get(address.trim().parse().ok()?, path).await
+    }
+
+    /// What it says that it has.
+    async fn dump(&self) -> ConfigDump {
+        let address = std::fs::read_to_string(self.folder.path().join("admin")).unwrap();
+        let address = AdminAddress::Ip(address.trim().parse().unwrap());
+        let limits = Limits {
+            time: BOUND,
+            size: 1 << 24,
+        };
+        let text = admin_client::get(&address, config_dump::PATH, limits).await;
+        let text = text.unwrap();
+        ConfigDump::read(&text).unwrap()
     }
 
     pub(crate) async fn stat(&self, name: &str) -> Option<u64> {

@@ -205,6 +205,8 @@ impl<W: Wire> Proxy<'_, W> {
     /// > cluster nack a: no good          refuse it, in these words
     /// > cluster stale                    acknowledge a response that is not the last
     /// < cluster a:1 b:1 -c               must be the next response: resources and removals, in any order
+    /// < virtual_host r/a:1=r/x           the same with an alias
+    /// < virtual_host r/x:none=r/x        that there is nothing of this name
     /// < nothing                          must be silence: all that has been sent so far was expected
     /// ```
     ///

@@ -25,3 +25,4 @@ mod services;
 mod sotw;
 mod subscriptions;
 mod trust;
+mod virtual_hosts;

@@ -133,18 +133,28 @@ fn is_unheard(subscriptions: &Subscriptions, kind: Kind) -> bool {
     if subscriptions.get(&kind).is_none_or(|of| of.began_empty()) {
         return false;
     }
-    let routed = || {
-        let listeners = subscriptions.get(&Kind::Listener).into_iter();
-        let mut held = listeners.flat_map(|listeners| listeners.held().values());
-        held.any(|held| match &held.form {
-            Some(Form::Known(listener)) => targets(listener, Kind::Route).next().is_some(),
-            _ => true,
-        })
-    };
     let mut holders = Kind::ALL.into_iter().filter(|of| may_refer(*of, kind));
     holders.any(|of| match subscriptions.get(&of) {
         Some(subscription) => subscription.is_unlisted(),
-        None => of != Kind::Route || routed(),
+        None => may_have_some(subscriptions, of),
+    })
+}
+
+/// Whether a proxy may have resources of `kind` although it has not asked for any yet: those that go
+/// by names are asked for when something it has refers to them.
+fn may_have_some(subscriptions: &Subscriptions, kind: Kind) -> bool {
+    let leads_there = match kind {
+        // A cluster's filters could too. But each cluster that has gone meanwhile is known by its
+        // version only, so that none would go before the bound is over.
+        Kind::Extension | Kind::Route => Kind::Listener,
+        Kind::VirtualHost => Kind::Route,
+        Kind::Secret | Kind::Cluster | Kind::Endpoint | Kind::Listener => return true,
+    };
+    let asked = subscriptions.get(&leads_there).into_iter();
+    let mut held = asked.flat_map(|subscription| subscription.held().values());
+    held.any(|held| match &held.form {
+        Some(Form::Known(resource)) => targets(resource, kind).next().is_some(),
+        _ => true,
     })
 }
 
@@ -163,7 +173,8 @@ fn may_refer(holder: Kind, target: Kind) -> bool {
             target,
             Kind::Extension | Kind::Route | Kind::Cluster | Kind::Secret
         ),
-        Kind::Route => target == Kind::Cluster,
+        // That there are virtual hosts apart is no reason for any of them to stay.
+        Kind::Route | Kind::VirtualHost => target == Kind::Cluster,
         // Requests on their way to a cluster pass filters too.
         Kind::Cluster => matches!(
             target,

@@ -25,6 +25,9 @@ use envoy_types::pb::envoy::service::listener::v3::listener_discovery_service_se
 use envoy_types::pb::envoy::service::route::v3::route_discovery_service_server::{
     RouteDiscoveryService, RouteDiscoveryServiceServer,
 };
+use envoy_types::pb::envoy::service::route::v3::virtual_host_discovery_service_server::{
+    VirtualHostDiscoveryService, VirtualHostDiscoveryServiceServer,
+};
 use envoy_types::pb::envoy::service::secret::v3::secret_discovery_service_server::{
     SecretDiscoveryService, SecretDiscoveryServiceServer,
 };
@@ -123,6 +126,19 @@ of_one_type! {
         delta_routes -> DeltaRoutesStream, fetch_routes;
 }
 
+/// In delta only, as Envoy has it.
+#[tonic::async_trait]
+impl VirtualHostDiscoveryService for Discovery {
+    type DeltaVirtualHostsStream = Responses<discovery::DeltaDiscoveryResponse>;
+
+    async fn delta_virtual_hosts(
+        &self,
+        request: Request<Streaming<discovery::DeltaDiscoveryRequest>>,
+    ) -> Result<Response<Self::DeltaVirtualHostsStream>, Status> {
+        self.open(request, Some(Kind::VirtualHost), delta::message)
+    }
+}
+
 /// Every service of a list, with the limit of what a proxy may send.
 macro_rules! routes {
     ($discovery:ident: $($server:ident)*) => {{
@@ -145,6 +161,7 @@ impl Discovery {
             ListenerDiscoveryServiceServer
             ExtensionConfigDiscoveryServiceServer
             RouteDiscoveryServiceServer
+            VirtualHostDiscoveryServiceServer
         }
     }
 

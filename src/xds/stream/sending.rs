@@ -7,10 +7,11 @@ use super::{CLUSTER_PATIENCE, MAX_CLUSTER_RESPONSES, Stream};
 use crate::xds::content::{Content, aggregates_last};
 use crate::xds::kind::Kind;
 use crate::xds::message::{Event, Output, Response, Variant};
-use crate::xds::order::{Timely, View};
+use crate::xds::order::{self, Timely, View};
 use crate::xds::resource::Resource;
 use crate::xds::snapshot::Snapshot;
 use crate::xds::subscription::Outstanding;
+use crate::xds::virtual_hosts::{self, Answer};
 use crate::xds::{delta, sotw};
 
 impl Stream {
@@ -85,7 +86,7 @@ impl Stream {
                 .filter(|resource| !subscription.refuses(resource))
                 .collect();
             while !group.is_empty() {
-                let content = self.content(kind, snapshot, group.clone(), Vec::new());
+                let content = self.content(kind, snapshot, group.clone(), Vec::new(), Vec::new());
                 let all = group.len();
                 // A complete set leaves out other suspects. What names these has to wait until the
                 // search is over.
@@ -134,28 +135,63 @@ impl Stream {
         output
             .events
             .extend(timely.expired.into_iter().map(Event::Expired));
-        let send = match kind {
+        let mut send = match kind {
             Kind::Cluster => aggregates_last(timely.send),
             _ => timely.send,
         };
+        let answers = self.answers(kind, snapshot, &mut send);
         let mut removed = timely.remove;
         removed.extend(difference.missing);
         // A set without what has to wait would take that from a proxy that may have it.
         let is_whole = !is_unlisted || greeting;
-        let is_due = greeting || is_notice_due || !send.is_empty() || !removed.is_empty();
-        (is_due && is_whole).then(|| self.content(kind, snapshot, send, removed))
+        let is_news = !send.is_empty() || !removed.is_empty() || !answers.is_empty();
+        let is_due = greeting || is_notice_due || is_news;
+        (is_due && is_whole).then(|| self.content(kind, snapshot, send, removed, answers))
     }
 
-    /// What a response carries that brings `news` and takes `gone` away.
+    /// What can be answered of what the proxy asked for on demand. That goes with `send` even if the
+    /// proxy has it, for it waits for the answer.
+    fn answers(
+        &self,
+        kind: Kind,
+        snapshot: &Snapshot,
+        send: &mut Vec<Arc<Resource>>,
+    ) -> Vec<Answer> {
+        let subscription = &self.subscriptions[&kind];
+        let questions = subscription.questions().filter(|asked| {
+            self.only.is_some() || order::is_part_of_what_it_has(&self.subscriptions, asked)
+        });
+        let mut answers = Vec::new();
+        for asked in questions {
+            let found = virtual_hosts::find(snapshot, asked);
+            let found = found.filter(|found| !subscription.refuses(found));
+            let is_sent = |found: &Arc<Resource>| send.iter().any(|one| one.name == found.name);
+            match found {
+                Some(found) if is_sent(found) => {}
+                Some(found) if subscription.surely_has(found) => send.push(found.clone()),
+                // It is under way, or has to wait.
+                Some(_) => continue,
+                None => {}
+            }
+            answers.push(Answer {
+                asked: asked.clone(),
+                found: found.cloned(),
+            });
+        }
+        answers
+    }
+
+    /// What a response carries that brings `news`, takes `gone` away and answers what was asked for.
     fn content(
         &self,
         kind: Kind,
         snapshot: &Snapshot,
         news: Vec<Arc<Resource>>,
         gone: Vec<Arc<str>>,
+        answers: Vec<Answer>,
     ) -> Content {
         match self.variant {
-            Variant::Delta => delta::content(news, gone),
+            Variant::Delta => delta::content(news, gone, answers),
             Variant::StateOfTheWorld => {
                 let subscription = &self.subscriptions[&kind];
                 sotw::content(kind, subscription, snapshot, news, gone)
@@ -194,6 +230,7 @@ impl Stream {
             version: content.version,
             resources: content.resources,
             removed: content.removed,
+            answers: content.answers,
         });
     }
 

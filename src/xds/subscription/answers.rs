@@ -48,6 +48,11 @@ impl Subscription {
         for name in &outstanding.removed {
             self.owed.remove(name);
         }
+        if let Some(questions) = &mut self.questions {
+            for answer in &outstanding.answers {
+                questions.remove(&answer.asked);
+            }
+        }
         self.greeting_due = false;
         self.version_due = false;
         self.last = outstanding.number;
@@ -112,6 +117,10 @@ impl Subscription {
     /// Notes that nothing is known any more about what `outstanding` carried: a refused response
     /// is partly applied.
     pub fn doubt(&mut self, outstanding: &Outstanding) {
+        if let Some(questions) = &mut self.questions {
+            let answers = outstanding.answers.iter();
+            questions.extend(answers.map(|answer| answer.asked.clone()));
+        }
         for name in &outstanding.removed {
             if let Some(held) = self.held.get_mut(name) {
                 held.maybe_gone = true;

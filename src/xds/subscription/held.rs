@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::xds::content::Content;
 use crate::xds::resource::{Resource, Version};
+use crate::xds::virtual_hosts::Answer;
 
 /// A resource as the proxy has it.
 #[derive(Clone, Debug)]
@@ -87,6 +88,8 @@ pub struct Outstanding {
     pub stand_ins: Vec<Arc<Resource>>,
     /// What it tells the proxy to let go of.
     pub removed: Vec<Arc<str>>,
+    /// What was asked for on demand, and is answered with it.
+    pub answers: Vec<Answer>,
     /// What it says of each name. There are thousands, and each is asked after.
     told: HashMap<Arc<str>, Option<Arc<Resource>>>,
 }
@@ -105,6 +108,7 @@ impl Outstanding {
             again: content.again.clone(),
             stand_ins: content.stand_ins.clone(),
             removed: content.removed.clone(),
+            answers: content.answers.clone(),
             told: gone.chain(forms).collect(),
         }
     }

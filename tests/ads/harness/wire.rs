@@ -108,12 +108,16 @@ impl Wire for Delta {
     fn heard(&mut self, response: &Self::Response) -> Heard {
         let kind = Kind::of_type_url(&response.type_url).unwrap();
         let sent = response.resources.iter().map(|found| {
-            let any = found.resource.as_ref().unwrap();
+            let aliases = found.aliases.iter().map(|alias| format!("={alias}"));
+            let aliases: String = aliases.collect();
+            let Some(any) = &found.resource else {
+                return format!("{}:none{aliases}", found.name);
+            };
             assert_eq!(any.type_url, kind.type_url());
             let word = word(kind, &found.name, &any.value);
             let version = &*resource(kind, &word).version.0;
             assert_eq!(version, found.version, "the version of {word}");
-            word
+            word + &aliases
         });
         let removed = response.removed_resources.iter();
         Heard {
