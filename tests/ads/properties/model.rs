@@ -18,7 +18,13 @@ use super::world::{Step, is_bad};
 const TICK: Duration = Duration::from_millis(40);
 
 /// The kinds that a proxy asks for.
-const KINDS: [Kind; 4] = [Kind::Cluster, Kind::Endpoint, Kind::Listener, Kind::Route];
+const KINDS: [Kind; 5] = [
+    Kind::Cluster,
+    Kind::Endpoint,
+    Kind::Listener,
+    Kind::Extension,
+    Kind::Route,
+];
 
 /// The versions of all that a proxy has.
 pub(super) type Contents = BTreeMap<Kind, BTreeMap<Arc<str>, Version>>;
@@ -293,6 +299,7 @@ impl Model {
         }
         // Envoy says what it wants with what it was sent before it acknowledges that.
         self.follow(Kind::Cluster, Kind::Endpoint);
+        self.follow(Kind::Listener, Kind::Extension);
         self.follow(Kind::Listener, Kind::Route);
         self.answer(response, &bad);
     }
@@ -380,10 +387,10 @@ impl Model {
         self.contains(kind, name) || self.refused.contains(&(kind, name.clone()))
     }
 
-    /// Every cluster that a route or an aggregate names is there.
+    /// Every cluster that a route, a filter or an aggregate names is there.
     fn check_references(&mut self) {
         let mut missing = Vec::new();
-        for kind in [Kind::Route, Kind::Cluster] {
+        for kind in [Kind::Route, Kind::Extension, Kind::Cluster] {
             for resource in self.has.get(&kind).into_iter().flat_map(BTreeMap::values) {
                 let references = resource.references.iter();
                 let clusters = references.filter(|(of, _)| *of == Kind::Cluster);

@@ -27,6 +27,8 @@ struct ClusterSpec {
 pub(super) struct World {
     clusters: Vec<Option<ClusterSpec>>,
     routes: Vec<Option<(u8, u8)>>,
+    /// A filter of the listener, with the clusters that it would like to speak to.
+    filter: Option<(u8, u8)>,
     listener: u8,
 }
 
@@ -49,9 +51,12 @@ fn world(worst: u8) -> impl Strategy<Value = World> {
         });
     let clusters = vec(proptest::option::weighted(0.8, spec), CLUSTERS.len());
     let routes = vec(proptest::option::of((content(), 0..16u8)), ROUTES.len());
-    (clusters, routes, content()).prop_map(|(clusters, routes, listener)| World {
+    let filter = proptest::option::of((content(), 0..16u8));
+    let parts = (clusters, routes, filter, content());
+    parts.prop_map(|(clusters, routes, filter, listener)| World {
         clusters,
         routes,
+        filter,
         listener,
     })
 }
@@ -99,11 +104,14 @@ impl World {
             let Some((content, wanted)) = route else {
                 continue;
             };
-            let clusters = there.iter().enumerate();
-            let clusters = clusters.filter(|(index, _)| wanted >> index & 1 == 1);
-            let clusters: Vec<_> = clusters.map(|(_, name)| name.clone()).collect();
-            list.push(format!("route {name}:{content} > {}", clusters.join(" ")));
+            let clusters = chosen(&there, *wanted);
+            list.push(format!("route {name}:{content} > {clusters}"));
             routes.push(*name);
+        }
+        if let Some((content, wanted)) = &self.filter {
+            let clusters = chosen(&there, *wanted);
+            list.push(format!("extension f:{content} > {clusters}"));
+            routes.push("extension=f");
         }
         list.push(format!(
             "listener l:{} > {}",
@@ -125,6 +133,14 @@ impl World {
         assert_eq!(snapshot.check_closed(), Ok(()));
         snapshot
     }
+}
+
+/// Those of the clusters that are there whose bit is set.
+fn chosen(there: &[String], wanted: u8) -> String {
+    let clusters = there.iter().enumerate();
+    let clusters = clusters.filter(|(index, _)| wanted >> index & 1 == 1);
+    let clusters: Vec<_> = clusters.map(|(_, name)| &**name).collect();
+    clusters.join(" ")
 }
 
 /// Whether the proxy refuses a resource.
