@@ -234,12 +234,13 @@ impl Connection {
             state.settled = revision;
         }
         drop(state);
-        if settled {
-            self.clients.tick();
-        }
+        // Who hears that a proxy has settled then finds what it refuses.
         let refusals = |event: &Event| matches!(event, Event::RefusalsChanged);
         if output.events.iter().any(refusals) {
             self.clients.gather_refusals();
+        }
+        if settled {
+            self.clients.tick();
         }
         Ok(output)
     }

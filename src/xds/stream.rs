@@ -63,6 +63,8 @@ pub struct Stream {
     order: Order,
     nonces: u64,
     deadline: Option<Duration>,
+    /// Whether something that the proxy is to be sent has to wait for something else.
+    is_held_back: bool,
 }
 
 impl Stream {
@@ -76,6 +78,7 @@ impl Stream {
             order: Order::default(),
             nonces: 0,
             deadline: None,
+            is_held_back: false,
         }
     }
 
@@ -179,7 +182,7 @@ impl Stream {
         let listens = self.subscriptions.contains_key(&Kind::Listener)
             || snapshot.of_kind(Kind::Listener).next().is_none();
         let follows = || listens && order::is_complete(&self.subscriptions);
-        self.deadline.is_none()
+        !self.is_held_back
             && !self.subscriptions.is_empty()
             && self.subscriptions.values().all(quiet)
             && (self.only.is_some() || follows())

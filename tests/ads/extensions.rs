@@ -94,7 +94,7 @@ async fn a_listener_waits_for_the_clusters_of_its_filters() {
 }
 
 #[tokio::test]
-async fn a_filter_goes_when_the_listener_has_let_go_of_it() {
+async fn a_filter_stays_while_the_listener_that_has_let_go_of_it_drains() {
     play(
         "serve listener l:1 > extension=f, extension f:1
          > listener
@@ -105,9 +105,8 @@ async fn a_filter_goes_when_the_listener_has_let_go_of_it() {
          > extension ack
          serve listener l:2
          < listener l:2
-         < nothing
          > listener ack
-         < extension -f",
+         < nothing",
     )
     .await;
 }

@@ -9,6 +9,7 @@
 
 mod harness;
 
+mod draining;
 mod envoy;
 mod examples;
 mod extensions;

@@ -29,11 +29,12 @@ struct Lasting {
 
 impl References {
     /// References to resources of `kind`, but for those from resources of that kind that go
-    /// themselves.
+    /// themselves, and from those that are `unused`.
     pub(super) fn of(
         subscriptions: &Subscriptions,
         kind: Kind,
         going: &BTreeSet<Arc<str>>,
+        unused: impl Fn(Kind, &Arc<str>) -> bool,
     ) -> Self {
         let mut references = Self {
             unknown: is_unheard(subscriptions, kind),
@@ -46,7 +47,8 @@ impl References {
                 continue;
             }
             for (name, held) in subscription.held() {
-                if *holder == kind && going.contains(name) {
+                let goes = *holder == kind && going.contains(name);
+                if goes || unused(*holder, name) {
                     continue;
                 }
                 match &held.form {
@@ -152,9 +154,11 @@ fn may_have_some(subscriptions: &Subscriptions, kind: Kind) -> bool {
     };
     let asked = subscriptions.get(&leads_there).into_iter();
     let mut held = asked.flat_map(|subscription| subscription.held().values());
+    let leads = |resource: &Arc<Resource>| targets(resource, kind).next().is_some();
     held.any(|held| match &held.form {
-        Some(Form::Known(resource)) => targets(resource, kind).next().is_some(),
-        _ => true,
+        Some(Form::Known(resource)) => leads(resource) || held.doubted.iter().any(leads),
+        Some(Form::Foreign(_)) => true,
+        None => held.doubted.iter().any(leads),
     })
 }
 

@@ -18,6 +18,7 @@ impl Stream {
     /// Sends what can be sent, type by type in the order of [`Kind`].
     pub(super) fn advance(&mut self, now: Duration, output: &mut Output) {
         self.deadline = None;
+        self.is_held_back = false;
         let Some(snapshot) = self.snapshot.clone() else {
             return;
         };
@@ -115,6 +116,7 @@ impl Stream {
         if self.variant == Variant::StateOfTheWorld && !sotw::is_complete(kind) {
             let gone = std::mem::take(&mut difference.remove);
             subscription.pass_over(&gone, std::mem::take(&mut difference.missing));
+            self.order.leave_untold(now, kind, &gone);
         }
         let is_notice_due = subscription.version_due() && !sotw::is_complete(kind);
         let view = View {
@@ -131,6 +133,7 @@ impl Stream {
         // An empty first answer ends the proxy's initial fetch; with more to come it would end it
         // too early.
         let greeting = greeting_due && !timely.is_held_back;
+        self.is_held_back |= timely.is_held_back;
         self.deadline = self.deadline.into_iter().chain(timely.next).min();
         output
             .events
