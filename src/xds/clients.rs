@@ -73,6 +73,7 @@ struct State {
     /// The revision of which the proxy has acknowledged everything.
     settled: u64,
     counts: BTreeMap<Kind, Counts>,
+    last_ack: BTreeMap<Kind, Timestamp>,
     last_nack: BTreeMap<Kind, Nack>,
 }
 
@@ -268,6 +269,7 @@ impl State {
             revision: 0,
             settled: 0,
             counts: BTreeMap::new(),
+            last_ack: BTreeMap::new(),
             last_nack: BTreeMap::new(),
         }
     }
@@ -281,7 +283,10 @@ impl State {
         }
         for event in &output.events {
             match event {
-                Event::Acknowledged { kind, .. } => self.counts.entry(*kind).or_default().acks += 1,
+                Event::Acknowledged { kind, .. } => {
+                    self.counts.entry(*kind).or_default().acks += 1;
+                    self.last_ack.insert(*kind, Timestamp::now());
+                }
                 Event::Refused { kind, message, .. } => {
                     self.counts.entry(*kind).or_default().nacks += 1;
                     let nack = Nack {
@@ -347,6 +352,12 @@ pub struct TypeReport {
     /// The names in responses under way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<String>,
+    /// Since when the oldest of these responses is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_since: Option<Timestamp>,
+    /// When it last acknowledged a response.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_ack: Option<Timestamp>,
     /// What it refuses, by name, in its own words.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub refused: BTreeMap<String, String>,
@@ -372,7 +383,7 @@ impl Client {
             settled_revision: state.settled,
             types: types
                 .map(|(kind, subscription)| {
-                    let report = state.type_report(*kind, subscription, detail);
+                    let report = state.type_report(*kind, subscription, self.since, detail);
                     (kind.name().to_owned(), report)
                 })
                 .collect(),
@@ -381,7 +392,14 @@ impl Client {
 }
 
 impl State {
-    fn type_report(&self, kind: Kind, subscription: &Subscription, detail: Detail) -> TypeReport {
+    /// `start` is when the stream began, which its machine counts from.
+    fn type_report(
+        &self,
+        kind: Kind,
+        subscription: &Subscription,
+        start: Timestamp,
+        detail: Detail,
+    ) -> TypeReport {
         let mut names = Vec::new();
         let mut versions = BTreeMap::new();
         if detail == Detail::Names {
@@ -397,6 +415,7 @@ impl State {
             let names = sent.map(|resource| &resource.name);
             names.chain(&outstanding.removed).map(ToString::to_string)
         });
+        let oldest = subscription.outstanding.front();
         let refused = subscription.refused.iter();
         let held = subscription.held().values();
         TypeReport {
@@ -406,6 +425,8 @@ impl State {
             acknowledged: held.filter(|held| held.is_certain()).count(),
             versions,
             pending: pending.collect(),
+            pending_since: oldest.map(|oldest| start + oldest.at),
+            last_ack: self.last_ack.get(&kind).copied(),
             refused: refused
                 .map(|(name, refusal)| (name.to_string(), refusal.message.clone()))
                 .collect(),

@@ -13,8 +13,9 @@ use crate::xds::clients::Report;
 /// Show the connected proxies, and how far each is
 ///
 /// ACKED is the revision of the Gateway's configuration that the proxy has acknowledged in full,
-/// SENT the one that it is being told; XDS is the variant of the protocol, delta or sotw. What a
-/// proxy refuses stands below, in its own words.
+/// SENT the one that it is being told; PENDING is how many resources it has not answered, and how
+/// long the oldest waits; XDS is the variant of the protocol, delta or sotw. What a proxy refuses
+/// stands below, in its own words.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   locum debug clients
@@ -72,7 +73,10 @@ fn in_lines(clients: &[Report], now: Timestamp) -> String {
 }
 
 fn row(client: &Report, now: Timestamp) -> [String; 10] {
-    let pending = client.types.values().map(|of_type| of_type.pending.len());
+    let types = client.types.values();
+    let pending: usize = types.clone().map(|of_type| of_type.pending.len()).sum();
+    let oldest = types.filter_map(|of_type| of_type.pending_since).min();
+    let waits = oldest.map_or_else(String::new, |since| format!(" ({})", age(since, now)));
     let peer = client.peer.map(|peer| peer.to_string());
     [
         client.gateway.clone(),
@@ -84,7 +88,7 @@ fn row(client: &Report, now: Timestamp) -> [String; 10] {
         age(client.connected_since, now),
         client.settled_revision.to_string(),
         client.revision.to_string(),
-        pending.sum::<usize>().to_string(),
+        format!("{pending}{waits}"),
         refused(client).count().to_string(),
     ]
 }
@@ -148,6 +152,8 @@ mod tests {
             versions: BTreeMap::new(),
             pending: vec!["a".into(), "b".into()],
             refused: [("a".to_owned(), "no such thing".to_owned())].into(),
+            pending_since: Some(at("2026-01-01T03:12:36Z")),
+            last_ack: None,
             last_nack: None,
             sent: Counts::default(),
         };
@@ -164,7 +170,7 @@ mod tests {
         };
         let expected = "\
 GATEWAY      NODE      PROXY          XDS     PEER             CONNECTED   ACKED   SENT   PENDING   REFUSED
-default/eg   envoy-1   envoy 1.40.0   delta   10.0.0.7:40000   3h 12m      11      12     2         1
+default/eg   envoy-1   envoy 1.40.0   delta   10.0.0.7:40000   3h 12m      11      12     2 (4s)    1
 envoy-1 refuses cluster a: no such thing
 ";
         assert_eq!(in_lines(&[client], at("2026-01-01T03:12:40Z")), expected);
