@@ -284,7 +284,9 @@ impl<R: Wire> Stage<R> {
             if let Event::Refused { kind, guilty, .. } = event {
                 for one in guilty {
                     assert!(self.is_given(one), "{kind} {} was never served", one.name);
-                    self.sides.get_mut(kind).map(|side| side.blamed(one));
+                    if let Some(side) = self.sides.get_mut(kind) {
+                        side.blamed(one);
+                    }
                 }
             }
         }
