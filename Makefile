@@ -1,8 +1,9 @@
 # What is done with this project. Each target fetches what it needs into .tools, which git ignores.
 #
 # Needed beforehand: Rust (rustup takes the version of rust-toolchain.toml), Python 3 with pip, make; for the failover
-# tests also ip (iproute2), unshare and nsenter (util-linux), and root or unprivileged user namespaces; for the cluster
-# root, Go 1.26 and the packages that `make cluster` names; for compose root, docker.io, docker-compose and buildah.
+# tests also ip (iproute2), unshare and nsenter (util-linux), and root or unprivileged user namespaces; for fuzzing a
+# C++ compiler; for the cluster root, Go 1.26 and the packages that `make cluster` names; for compose root, docker.io,
+# docker-compose and buildah.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -14,6 +15,9 @@ ENVOY_VERSION := 1.40.0
 ENVOY := .tools/envoy-$(ENVOY_VERSION)/envoy
 DENY_VERSION := 0.20.2
 DENY := .tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+
+FUZZ_VERSION := 0.13.2
+FUZZ := .tools/cargo-fuzz-$(FUZZ_VERSION)/bin/cargo-fuzz
 
 GRPC_VERSION := 1.85.3
 GRPC := .tools/grpcio-$(GRPC_VERSION)
@@ -82,6 +86,41 @@ namespaces:
 test: envoy grpc namespaces ## Run every test that needs no cluster and no Docker
 	cargo test --locked --workspace --no-fail-fast
 
+# How many seconds each target is fuzzed, and which.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= delta sotw files
+
+# Without a sanitizer, which needs another compiler than the pinned one: there is no unsafe code here to watch.
+FUZZ_BUILD := --sanitizer none --codegen-units 16 --target-dir target/fuzz
+
+# An input that takes longer, or more memory, is a finding too. Inputs may be long at once: short ones first is for hours.
+FUZZ_LIMITS := -timeout=30 -rss_limit_mb=4096 -len_control=0
+
+.PHONY: fuzz
+fuzz: $(FUZZ) fuzz-seeds ## Fuzz both stream machines and the file source (FUZZ_SECONDS each, FUZZ_TARGETS)
+	@cargo fetch --locked --target "$$(rustc --print host-tuple)"
+	@cargo fetch --locked --target "$$(rustc --print host-tuple)" --manifest-path fuzz/Cargo.toml
+	$(FUZZ) build $(FUZZ_BUILD)
+	@for target in $(FUZZ_TARGETS); do \
+	    echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
+	    mkdir -p target/fuzz/corpus/$$target; \
+	    case $$target in files) form="-max_len=16384 -dict=fuzz/files.dict" ;; *) form=-max_len=400 ;; esac; \
+	    $(FUZZ) run $(FUZZ_BUILD) $$target target/fuzz/corpus/$$target target/fuzz/seeds/$$target -- \
+	        $(FUZZ_LIMITS) $$form -max_total_time=$(FUZZ_SECONDS) > target/fuzz/$$target.log 2>&1 \
+	        || { tail -n 60 target/fuzz/$$target.log; exit 1; }; \
+	    grep DONE target/fuzz/$$target.log; tail -n 1 target/fuzz/$$target.log; \
+	done
+
+# The file source starts from the golden cases, each with the Gateway that it is read with.
+.PHONY: fuzz-seeds
+fuzz-seeds:
+	@rm -rf target/fuzz/seeds; mkdir -p target/fuzz/seeds/{delta,sotw,files}
+	@for input in tests/golden/*/input.yaml; do \
+	    seed=target/fuzz/seeds/files/$$(basename "$$(dirname "$$input")").yaml; \
+	    grep -q '^kind: Gateway$$' "$$input" || { cat tests/golden/gateway.yaml; echo ---; } > "$$seed"; \
+	    cat "$$input" >> "$$seed"; \
+	done
+
 # Locum as the Dockerfile makes it, one static program, but in the tests' profile.
 IMAGE_PROGRAM := .tools/image/locum
 export LOCUM_IMAGE_PROGRAM = $(CURDIR)/$(IMAGE_PROGRAM)
@@ -140,6 +179,7 @@ bench: envoy ## Measure start and edits against Envoy alone, and how a stream's 
 .PHONY: lint
 lint: $(DENY) ## Check form, lints, documentation and dependencies
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --test kubernetes --test compose -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
@@ -155,3 +195,8 @@ $(DENY):
 	cargo install --quiet --locked --debug cargo-deny --version $(DENY_VERSION) \
 	    --root .tools/cargo-deny-$(DENY_VERSION) --target-dir .tools/target-deny
 	rm -rf .tools/target-deny
+
+$(FUZZ):
+	cargo install --quiet --locked --debug cargo-fuzz --version $(FUZZ_VERSION) \
+	    --root .tools/cargo-fuzz-$(FUZZ_VERSION) --target-dir .tools/target-fuzz
+	rm -rf .tools/target-fuzz

@@ -12,9 +12,9 @@
 //! next one. [`Board::publish`](server::Board::publish) makes it the one that the group gets, and
 //! [`serve`](server::serve) carries it to all that are connected.
 //!
-//! A proxy's group is the `node.cluster` of its bootstrap, which has to read `namespace/name`, two
-//! parts of any words; Locum has a group for each Gateway and calls it that. `node.id` is the
-//! proxy's own.
+//! A proxy's group is the `node.cluster` of its bootstrap, any text, or its `node.id`, so that each
+//! has resources of its own: [`Groups`](proxy::Groups) says which. (Locum has a group for each
+//! Gateway and calls it that.)
 //!
 //! ```
 //! use envoy_types::pb::envoy::config::cluster::v3::Cluster;
@@ -50,12 +50,12 @@
 //!
 //! // The first snapshot of a group, and a change to it.
 //! let first = Snapshot::new([orders, payments], None);
-//! let revision = shared.board.publish("demo/edge", first.clone());
+//! let revision = shared.board.publish("edge", first.clone());
 //! let second = first.without(Kind::Cluster, "payments");
-//! assert!(shared.board.publish("demo/edge", second) > revision);
+//! assert!(shared.board.publish("edge", second) > revision);
 //!
-//! // `shared.clients.caught_up("demo/edge", revision).await` would wait for the group's proxies.
-//! assert_eq!(shared.clients.count("demo/edge"), 0);
+//! // `shared.clients.caught_up("edge", revision).await` would wait for the group's proxies.
+//! assert_eq!(shared.clients.count("edge"), 0);
 //!
 //! stop.send(()).expect("the server runs");
 //! server.await??;
@@ -63,9 +63,9 @@
 //! # }
 //! ```
 //!
-//! The programs in `examples/` go on from here: `groups` changes resources under connected proxies,
-//! `proxies` shows who is connected, what each has acknowledged and what it refuses, `grpc_service`
-//! serves gRPC clients, which need no proxy.
+//! The programs in `examples/`, of forty lines at most, go on from here: `nodes` changes the
+//! resources of each proxy while it is connected, `proxies` shows who is connected, what each has
+//! acknowledged and what it refuses, `grpc_service` serves gRPC clients, which need no proxy.
 //!
 //! # What it promises
 //!
@@ -104,9 +104,9 @@
 //! - Streams, by gRPC: nothing is fetched once, over REST or by a unary call. On a stream of one type
 //!   (`ClusterDiscoveryService` and its like) nothing is known of the others, so make before break
 //!   holds on aggregated streams only.
-//! - Envoys of the versions in [`SUPPORTED_ENVOY`](proxy::SUPPORTED_ENVOY), since much of the order
-//!   above is measured on them; other versions are refused with words. What does not call itself
-//!   `envoy` is let in.
+//! - Much of the order above is measured on the Envoys of
+//!   [`SUPPORTED_ENVOY`](proxy::SUPPORTED_ENVOY). Other versions are served with a line in the log
+//!   or, as Locum does it, refused with words: [`Versions`](proxy::Versions) says which.
 //! - [`MAX_STREAMS`](server::MAX_STREAMS), [`MAX_NAMES`](stream::MAX_NAMES) on each,
 //!   [`MAX_MESSAGE_BYTES`](server::MAX_MESSAGE_BYTES) of a request. A response that need not be
 //!   complete is cut at [`RESPONSE_BYTES`](content::RESPONSE_BYTES); in the state of the world a set
@@ -115,7 +115,8 @@
 //!   JSON packs of another type is refused, and a typed message that packs one with a map in it may
 //!   have another version after a restart, which costs sending it again.
 //! - `Listener::Tcp` is plaintext and believes every `node`; [`Listener::Tls`](server::Listener) is
-//!   Locum's mutual TLS, in which a certificate names the group.
+//!   Locum's mutual TLS, in which a certificate names the group, and so every name of a group is
+//!   `namespace/name`.
 //! - Nothing is kept on disk: after a start publish before you serve, or proxies wait.
 //!
 //! # Stopping

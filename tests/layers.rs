@@ -1,5 +1,6 @@
 //! The rules of ARCHITECTURE.md about what a module never does, as far as its source shows.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -116,4 +117,36 @@ fn no_module_says_what_its_layer_must_not_know() {
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// What only fuzzing needs.
+const FUZZED: [&str; 3] = ["arbitrary", "libfuzzer-sys", "locum-fuzz"];
+
+/// The crates of a Cargo.lock, each with its version.
+fn locked(file: &str) -> BTreeSet<(String, String)> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let text = fs::read_to_string(file).expect("there is a lock file");
+    let value = |line: &str| line.split('"').nth(1).map(ToOwned::to_owned);
+    let lines: Vec<_> = text.lines().collect();
+    let pairs = lines
+        .windows(2)
+        .filter(|pair| pair[0].starts_with("name = "));
+    pairs
+        .filter_map(|pair| value(pair[0]).zip(value(pair[1])))
+        .collect()
+}
+
+#[test]
+fn what_is_fuzzed_is_what_is_shipped() {
+    let shipped = locked("Cargo.lock");
+    let fuzzed = locked("fuzz/Cargo.lock");
+    let own = |(name, _): &&(String, String)| FUZZED.contains(&name.as_str());
+    let other: Vec<_> = fuzzed
+        .difference(&shipped)
+        .filter(|one| !own(one))
+        .collect();
+    assert!(
+        fuzzed.len() > FUZZED.len() && other.is_empty(),
+        "{other:?}: copy Cargo.lock over fuzz/Cargo.lock, then `cargo metadata --manifest-path fuzz/Cargo.toml`"
+    );
 }

@@ -21,6 +21,7 @@ use crate::source::Update;
 use crate::source::files::{Files, WatchError};
 use crate::translate;
 use crate::trust::Tls;
+use crate::xds::proxy::Admission;
 use crate::xds::server::{self, Listener, Shared};
 
 /// Updates of a source that may wait to be taken in; a source that is quicker waits itself.
@@ -116,7 +117,7 @@ impl Prepared {
     /// Puts the parts together.
     pub(super) fn new(sockets: Sockets, translation: translate::Options) -> Self {
         let mut registry = Registry::default();
-        let shared = Shared::default();
+        let shared = Shared::with(Admission::LOCUM);
         shared.metrics.register(&mut registry);
         let metrics = pipeline::Metrics::register(&mut registry);
         let (pipeline, states) = Pipeline::new(translation, &shared, metrics);

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::serving::{REPORT_INTERVAL, Serving, Stopped};
 use crate::trust::Peer;
-use crate::xds::proxy::Proxy;
+use crate::xds::proxy::{Admission, Proxy};
 use crate::xds::wire;
 
 /// How long a proxy may take to say who it is.
@@ -22,14 +22,20 @@ const FIRST_MESSAGE_BOUND: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub struct LoadReports {
     serving: Arc<Serving>,
+    admission: Admission,
     stopped: Stopped,
 }
 
 impl LoadReports {
     /// A service that ends its streams when `stopped` resolves.
-    pub fn new(serving: Arc<Serving>, stopped: impl Future<Output = ()> + Send + 'static) -> Self {
+    pub fn new(
+        serving: Arc<Serving>,
+        admission: Admission,
+        stopped: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
         Self {
             serving,
+            admission,
             stopped: stopped.boxed().shared(),
         }
     }
@@ -38,6 +44,7 @@ impl LoadReports {
 /// One proxy's stream; the proxy's counts go with it.
 struct Reports {
     serving: Arc<Serving>,
+    admission: Admission,
     peer: Peer,
     requests: Streaming<load_stats::LoadStatsRequest>,
     proxy: Option<Proxy>,
@@ -60,7 +67,7 @@ impl Reports {
             let first =
                 first.map_err(|_| Status::deadline_exceeded("no load report in time"))??;
             let Some(first) = first else { return Ok(None) };
-            let proxy = Proxy::of(first.node.as_ref())?;
+            let proxy = self.admission.admit(first.node.as_ref())?;
             self.peer.may_be_proxy_of(&proxy.gateway)?;
             self.proxy = Some(proxy);
             self.take(&first);
@@ -101,6 +108,7 @@ impl LoadReportingService for LoadReports {
     ) -> Result<Response<Self::StreamLoadStatsStream>, Status> {
         let reports = Reports {
             serving: self.serving.clone(),
+            admission: self.admission,
             peer: Peer::of(&request),
             requests: request.into_inner(),
             proxy: None,

@@ -4,6 +4,7 @@
 //! asks.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,6 +42,22 @@ pub struct Refused {
     pub resource: Arc<Resource>,
     /// The proxy's own words.
     pub message: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            node,
+            resource,
+            message,
+            ..
+        } = self;
+        write!(f, "{node} refuses {} {}", resource.kind, resource.name)?;
+        if !resource.owners.is_empty() {
+            write!(f, " of {}", resource.owners.join(", "))?;
+        }
+        write!(f, ": {message}")
+    }
 }
 
 /// The registry of connected proxies.
@@ -141,7 +158,8 @@ impl Clients {
         self.refusals.subscribe()
     }
 
-    /// Ticks when a proxy comes, goes or has acknowledged all it was sent.
+    /// Ticks when a proxy comes, goes, has acknowledged all it was sent, or refuses something else than
+    /// before.
     pub fn ticks(&self) -> watch::Receiver<u64> {
         self.ticks.subscribe()
     }
@@ -215,6 +233,7 @@ impl Clients {
             }));
         }
         self.refusals.send_replace(refusals.into());
+        self.tick();
     }
 }
 

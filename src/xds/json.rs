@@ -94,6 +94,14 @@ pub fn read(json: &serde_json::Value) -> Result<Resource, NoResource> {
     Ok(Resource::new(kind, name, &message).read())
 }
 
+/// The resources of a list, each as [`read`] takes it.
+pub fn all(list: &serde_json::Value) -> Result<Vec<Resource>, NoResource> {
+    match list {
+        serde_json::Value::Array(list) => list.iter().map(read).collect(),
+        one => Ok(vec![read(one)?]),
+    }
+}
+
 /// A resource as `/config_dump` shows it, with its `@type`.
 ///
 /// # Panics

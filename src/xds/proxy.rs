@@ -1,10 +1,44 @@
 //! Who is at the other end of a stream, as its first message says.
 //!
-//! In: the node of a discovery request. Out: the Gateway it serves for, its id and its version, or
-//! a clear refusal.
+//! In: the node of a discovery request, and what the server asks of nodes ([`Admission`]). Out: the
+//! group it gets its resources with, its id and its version, or a clear refusal.
 
 use envoy_types::pb::envoy::config::core::v3::{Node, node::UserAgentVersionType};
 use tonic::Status;
+
+/// What names the group that a proxy is of, which is what its resources are published under.
+///
+/// Over mutual TLS the certificate names the group too, as `namespace/name`: a proxy is let in where
+/// both say the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Groups {
+    /// `node.cluster`, any text: proxies that do the same work share their resources.
+    #[default]
+    Clusters,
+    /// `node.id`: each proxy has resources of its own.
+    Nodes,
+    /// `node.cluster`, which has to read `namespace/name`: Locum has a group for each Gateway.
+    Gateways,
+}
+
+/// Which versions of Envoy are let in. What does not call itself `envoy` always is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Versions {
+    /// Any. Of one that is not in [`SUPPORTED_ENVOY`] the log says so.
+    #[default]
+    Any,
+    /// Those of [`SUPPORTED_ENVOY`]; others are refused with words.
+    Supported,
+}
+
+/// Whom a server lets in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Admission {
+    /// What names a proxy's group.
+    pub groups: Groups,
+    /// Which Envoys may come.
+    pub versions: Versions,
+}
 
 /// The Envoy versions that Locum is tested with, as the prefixes of their version numbers.
 pub const SUPPORTED_ENVOY: [&str; 1] = ["1.40."];
@@ -17,7 +51,7 @@ const ENVOY: &str = "envoy";
 pub struct Proxy {
     /// Its `node.id`.
     pub id: String,
-    /// `namespace/name`: what the bootstrap has in `node.cluster`.
+    /// Its group: in Locum the Gateway that it serves, as `namespace/name`.
     pub gateway: String,
     /// Such as `envoy 1.40.0`; empty if it does not say.
     pub user_agent: String,
@@ -32,10 +66,13 @@ pub enum Rejected {
     /// It cannot be told from others.
     #[error("node.id is empty; give each proxy an id of its own")]
     NoId,
+    /// It does not say whose resources it is to get.
+    #[error("node.cluster is empty; it has to name the group of proxies that this one is of")]
+    NoGroup,
+    /// The same, where each group is a Gateway.
     #[error(
         "node.cluster is {0:?}; it has to name the Gateway that the proxy serves, as `namespace/name`"
     )]
-    /// It does not say whose resources it is to get.
     NoGateway(String),
     /// It may not do as what was measured on the supported ones does.
     #[error(transparent)]
@@ -73,27 +110,65 @@ pub fn supported_envoy(version: &str) -> Result<(), UnsupportedEnvoy> {
     }
 }
 
-impl Proxy {
-    /// The proxy that `node` describes. Only what calls itself Envoy has to be of a supported
-    /// version.
-    pub fn of(node: Option<&Node>) -> Result<Self, Rejected> {
+impl Admission {
+    /// What Locum asks of the proxies of its Gateways.
+    pub const LOCUM: Self = Self {
+        groups: Groups::Gateways,
+        versions: Versions::Supported,
+    };
+
+    /// Any Envoy, by such a group.
+    pub fn by(groups: Groups) -> Self {
+        let versions = Versions::Any;
+        Self { groups, versions }
+    }
+
+    /// The proxy that `node` describes.
+    pub fn admit(self, node: Option<&Node>) -> Result<Proxy, Rejected> {
         let node = node.ok_or(Rejected::NoNode)?;
         if node.id.is_empty() {
             return Err(Rejected::NoId);
         }
-        let parts: Vec<_> = node.cluster.split('/').collect();
-        if parts.len() != 2 || parts.iter().any(|part| part.is_empty()) {
-            return Err(Rejected::NoGateway(node.cluster.clone()));
-        }
+        let group = self.groups.of(node)?;
         let version = version_of(node);
-        if node.user_agent_name == ENVOY {
-            supported_envoy(&version)?;
-        }
-        Ok(Self {
+        let proxy = Proxy {
             id: node.id.clone(),
-            gateway: node.cluster.clone(),
+            gateway: group.to_owned(),
             user_agent: format!("{} {version}", node.user_agent_name).trim().into(),
-        })
+        };
+        if self.versions == Versions::Supported {
+            proxy.supported()?;
+        }
+        Ok(proxy)
+    }
+}
+
+impl Groups {
+    fn of(self, node: &Node) -> Result<&str, Rejected> {
+        let cluster = &node.cluster;
+        match self {
+            Groups::Nodes => Ok(&node.id),
+            Groups::Clusters if cluster.is_empty() => Err(Rejected::NoGroup),
+            Groups::Clusters => Ok(cluster),
+            Groups::Gateways => {
+                let parts: Vec<_> = cluster.split('/').collect();
+                let is_name = parts.len() == 2 && !parts.contains(&"");
+                is_name
+                    .then_some(cluster.as_str())
+                    .ok_or_else(|| Rejected::NoGateway(cluster.clone()))
+            }
+        }
+    }
+}
+
+impl Proxy {
+    /// Whether it is an Envoy of a supported version, or no Envoy.
+    pub fn supported(&self) -> Result<(), UnsupportedEnvoy> {
+        match self.user_agent.split_once(' ') {
+            Some((ENVOY, version)) => supported_envoy(version),
+            None if self.user_agent == ENVOY => supported_envoy(""),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -122,9 +197,13 @@ mod tests {
         }
     }
 
+    fn locum(node: &Node) -> Result<Proxy, Rejected> {
+        Admission::LOCUM.admit(Some(node))
+    }
+
     #[test]
     fn a_supported_envoy_is_taken() {
-        let proxy = Proxy::of(Some(&node())).unwrap();
+        let proxy = locum(&node()).unwrap();
         assert_eq!(proxy.gateway, "default/edge");
         assert_eq!(proxy.user_agent, "envoy 1.40.2");
     }
@@ -132,12 +211,25 @@ mod tests {
     #[test]
     fn another_envoy_is_refused_and_told_which_are_supported() {
         let mut node = node();
-        node.user_agent_version_type = Some(UserAgentVersionType::UserAgentVersion("1.4.0".into()));
-        let rejected = Proxy::of(Some(&node)).unwrap_err();
-        assert_eq!(
-            rejected.to_string(),
-            "Envoy 1.4.0 is not supported; supported: 1.40.x"
-        );
+        for version in ["1.4.0", ""] {
+            let agent = UserAgentVersionType::UserAgentVersion(version.into());
+            node.user_agent_version_type = Some(agent);
+            assert_eq!(
+                locum(&node).unwrap_err().to_string(),
+                format!("Envoy {version} is not supported; supported: 1.40.x")
+            );
+        }
+        let proxy = Admission::default().admit(Some(&node)).unwrap();
+        assert!(proxy.supported().is_err());
+    }
+
+    #[test]
+    fn what_is_no_envoy_is_of_any_version() {
+        let mut node = node();
+        node.user_agent_name = "gRPC Python".into();
+        assert!(locum(&node).unwrap().supported().is_ok());
+        node.user_agent_name = String::new();
+        assert!(locum(&node).is_ok());
     }
 
     #[test]
@@ -145,9 +237,26 @@ mod tests {
         for cluster in ["", "edge", "/edge", "a/b/c"] {
             let mut node = node();
             node.cluster = cluster.into();
-            let rejected = Proxy::of(Some(&node)).unwrap_err();
-            assert_eq!(rejected, Rejected::NoGateway(cluster.into()));
+            assert_eq!(locum(&node), Err(Rejected::NoGateway(cluster.into())));
         }
-        assert_eq!(Proxy::of(None), Err(Rejected::NoNode));
+        assert_eq!(Admission::LOCUM.admit(None), Err(Rejected::NoNode));
+    }
+
+    #[test]
+    fn a_group_is_named_as_the_server_wants_it() {
+        let mut node = node();
+        node.cluster = "edge".into();
+        let group = |groups, node: &Node| {
+            let admission = Admission {
+                groups,
+                ..Admission::default()
+            };
+            admission.admit(Some(node)).map(|proxy| proxy.gateway)
+        };
+        assert_eq!(group(Groups::Clusters, &node), Ok("edge".into()));
+        assert_eq!(group(Groups::Nodes, &node), Ok("one".into()));
+        node.cluster = String::new();
+        assert_eq!(group(Groups::Clusters, &node), Err(Rejected::NoGroup));
+        assert_eq!(group(Groups::Nodes, &node), Ok("one".into()));
     }
 }

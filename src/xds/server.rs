@@ -11,13 +11,15 @@ mod door;
 mod services;
 mod stream;
 
+use std::fmt::Display;
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::service::load_stats::v3 as load_stats;
 use load_stats::load_reporting_service_server::LoadReportingServiceServer;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, ToSocketAddrs, UnixListener};
 use tokio::sync::{Semaphore, watch};
 
 pub use board::{Board, Published};
@@ -29,6 +31,7 @@ use crate::serving::{LoadReports, Serving, Watch};
 use crate::trust::Tls;
 use crate::xds::clients::Clients;
 use crate::xds::metrics::Metrics;
+use crate::xds::proxy::Admission;
 
 /// The largest message a proxy may send: one that reconnects names all it has, at about 50 bytes
 /// each.
@@ -64,6 +67,14 @@ pub enum Listener {
 /// Why the server ended other than by being told to.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
+    /// The address cannot be listened on: another process does, or it is not of this machine.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// As it was given.
+        address: String,
+        /// Why not.
+        source: io::Error,
+    },
     /// The transport gave up, such as when its listener broke.
     #[error("the xDS server failed: {0}")]
     Transport(#[from] tonic::transport::Error),
@@ -76,12 +87,39 @@ pub struct Shared {
     pub board: Arc<Board>,
     /// Who is connected.
     pub clients: Arc<Clients>,
+    /// Whom it lets in, and what names their groups.
+    pub admission: Admission,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// What load reports say of Locum's chains; it stays empty for others.
     pub serving: Arc<Serving>,
     /// What other replicas may ask for; nothing where there are none.
     pub own: Option<Own>,
+}
+
+impl Shared {
+    /// With nothing served yet, and nobody connected.
+    pub fn with(admission: Admission) -> Self {
+        Self {
+            admission,
+            ..Self::default()
+        }
+    }
+
+    /// Serves in plaintext at an address, such as `127.0.0.1:18000`, until `shutdown` comes; as
+    /// [`serve`] does for any listener.
+    pub async fn serve_at(
+        &self,
+        address: impl ToSocketAddrs + Display,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        let listener = TcpListener::bind(&address).await;
+        let listener = listener.map_err(|source| ServeError::Bind {
+            address: address.to_string(),
+            source,
+        })?;
+        serve(Listener::Tcp(listener), self.clone(), shutdown).await
+    }
 }
 
 /// Serves discovery to proxies until `shutdown` comes; then ends every stream, so that proxies look
@@ -95,7 +133,7 @@ pub async fn serve(
     let serving = shared.serving.clone();
     let own = shared.own.clone();
     let observe = own.map(|own| Observe::service(own, stopped(running.clone())));
-    let reports = LoadReports::new(serving.clone(), stopped(running.clone()));
+    let reports = LoadReports::new(serving.clone(), shared.admission, stopped(running.clone()));
     let watch = Watch::new(serving, stopped(running.clone()));
     let refusals = door::Refusals::counted_in(shared.metrics.clone());
     let discovery = Discovery {

@@ -2,44 +2,45 @@
 //!
 //! What they do is run here as it stands there; only their `main`, which takes a port, is not.
 
+use locum::xds::proxy::{Admission, Groups};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::envoy::{DELTA, Envoy, bootstrap};
-use crate::harness::{BOUND, Server};
+use crate::harness::{BOUND, GATEWAY, Server, StateOfTheWorld};
 
-#[expect(dead_code, reason = "its main")]
-#[path = "../../examples/groups.rs"]
-mod groups;
 #[expect(dead_code, reason = "its main")]
 #[path = "../../examples/grpc_service.rs"]
 pub(crate) mod grpc_service;
+#[expect(dead_code, reason = "its main")]
+#[path = "../../examples/nodes.rs"]
+mod nodes;
 #[expect(dead_code, reason = "its main")]
 #[path = "../../examples/proxies.rs"]
 mod proxies;
 
 #[tokio::test]
-async fn each_group_has_its_own_resources_which_change_under_its_proxies() {
-    let server = Server::start().await;
-    let mut blue = server.connect_sotw("demo/blue").await;
-    let mut green = server.connect_sotw("demo/green").await;
+async fn each_node_has_its_own_resources_which_change_under_it() {
+    let server = Server::of_library(Admission::by(Groups::Nodes)).await;
+    let mut blue = server.open::<StateOfTheWorld>("blue", "").await;
+    let mut green = server.open::<StateOfTheWorld>("green", "any").await;
     // Each set comes when the one before has been acknowledged.
     let talk = blue.play(
         "> cluster
-         < cluster orders:?
+         < cluster orders:1
          > cluster ack
-         < cluster orders:? payments:?
+         < cluster orders:1 payments:1
          > cluster ack
-         < cluster orders:? payments:?
+         < cluster orders:2 payments:1
          > cluster ack
-         < cluster orders:?
+         < cluster orders:2
          > cluster ack",
     );
-    tokio::join!(groups::edits(&server.shared), talk);
+    tokio::join!(nodes::edits(&server.shared), talk);
     green
         .play(
             "> cluster
-             < cluster search:?",
+             < cluster search:1",
         )
         .await;
 }
@@ -48,15 +49,13 @@ async fn each_group_has_its_own_resources_which_change_under_its_proxies() {
 async fn what_an_envoy_has_and_what_it_refuses_is_told() {
     let server = Server::start().await;
     let resources = proxies::good_and_bad().unwrap();
-    server.shared.board.publish("demo/edge", resources);
-    let mut bootstrap = bootstrap(server.address, DELTA);
-    bootstrap["node"]["cluster"] = "demo/edge".into();
-    let envoy = Envoy::start_with(&bootstrap);
+    server.shared.board.publish(GATEWAY, resources);
+    let envoy = Envoy::start_with(&bootstrap(server.address, DELTA));
     let (lines, mut told) = mpsc::unbounded_channel();
     let say = move |line| lines.send(line).unwrap_or_default();
     let mut awaited = vec![
-        "envoy refuses bad of whoever wrote it: ",
-        "  has cluster: good",
+        "envoy refuses cluster bad of whoever wrote it: ",
+        "envoy has cluster: {\"good\": ",
     ];
     let heard = timeout(BOUND, async {
         while !awaited.is_empty() {

@@ -2,6 +2,7 @@
 
 use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
 use locum::xds::clients::Detail;
+use locum::xds::proxy::Admission;
 use tonic::Code;
 
 use crate::harness::{GATEWAY, Log, Server, eventually};
@@ -98,6 +99,23 @@ async fn an_envoy_that_is_not_supported_is_refused() {
     let status = proxy.end().await;
     assert_eq!(status.code(), Code::FailedPrecondition);
     assert!(status.message().contains("1.40"), "{status}");
+}
+
+#[tokio::test]
+async fn a_server_of_the_library_has_groups_of_any_name_and_takes_any_envoy() {
+    let log = Log::start();
+    let server = Server::of_library(Admission::default()).await;
+    server.serve("edge", "cluster a:1").await;
+    let mut proxy = server.connect("edge").await;
+    let node = proxy.node.as_mut().unwrap();
+    node.user_agent_name = "envoy".into();
+    node.user_agent_version_type = Some(UserAgentVersionType::UserAgentVersion("1.20.0".into()));
+    proxy.play("> cluster\n< cluster a:1\n> cluster ack").await;
+    let lines = log.lines("Envoy 1.20.0 is not supported");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let mut nobody = server.connect("").await;
+    nobody.play("> cluster").await;
+    assert_eq!(nobody.end().await.code(), Code::InvalidArgument);
 }
 
 #[tokio::test]

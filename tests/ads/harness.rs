@@ -12,6 +12,7 @@ use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::core::v3::Node;
 use locum::xds::clients::Detail;
 use locum::xds::kind::Kind;
+use locum::xds::proxy::Admission;
 use locum::xds::resource::{Readiness, Resource};
 use locum::xds::server::{Listener, ServeError, Shared, serve};
 use locum::xds::snapshot::Snapshot;
@@ -47,9 +48,18 @@ impl Server {
     }
 
     pub(crate) async fn start_at(address: SocketAddr) -> Self {
+        Self::admitting(Admission::LOCUM, address).await
+    }
+
+    /// A server that is not Locum's, but somebody's who uses the library.
+    pub(crate) async fn of_library(admission: Admission) -> Self {
+        Self::admitting(admission, "127.0.0.1:0".parse().unwrap()).await
+    }
+
+    async fn admitting(admission: Admission, address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        Self::start_with(Listener::Tcp(listener), address, Shared::default())
+        Self::start_with(Listener::Tcp(listener), address, Shared::with(admission))
     }
 
     pub(crate) fn start_with(listener: Listener, address: SocketAddr, shared: Shared) -> Self {
@@ -100,7 +110,8 @@ impl Server {
         self.open("proxy", gateway).await
     }
 
-    async fn open<W: Wire>(&self, node: &str, gateway: &str) -> Proxy<'_, W> {
+    /// The same in either variant.
+    pub(crate) async fn open<W: Wire>(&self, node: &str, gateway: &str) -> Proxy<'_, W> {
         let (requests, receiver) = mpsc::channel(16);
         let mut client = Client::connect(format!("http://{}", self.address))
             .await

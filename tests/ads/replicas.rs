@@ -14,6 +14,7 @@ use locum::status::observations::{
 };
 use locum::store::{Change, Store};
 use locum::trust::{Authority, Domain, Issued, PROXY_LIFE, ServerNames, Tls};
+use locum::xds::proxy::Admission;
 use locum::xds::server::{Listener, Shared};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -43,7 +44,7 @@ impl Replica {
         let (sender, own) = Own::new();
         let shared = Shared {
             own: Some(own.clone()),
-            ..Shared::default()
+            ..Shared::with(Admission::LOCUM)
         };
         tokio::spawn(replicas::watch(shared.clients.clone(), receiver, sender));
         let (listener, address) = listener().await;
@@ -340,7 +341,7 @@ async fn only_replicas_are_told_over_mutual_tls() {
     let (listener, address) = listener().await;
     let shared = Shared {
         own: Some(own),
-        ..Shared::default()
+        ..Shared::with(Admission::LOCUM)
     };
     let listener = Listener::Tls(listener, locum.clone());
     let _b = Server::start_with(listener, address, shared);

@@ -25,6 +25,7 @@ use locum::trust::{
 };
 use locum::xds::clients::Detail;
 use locum::xds::message::Variant;
+use locum::xds::proxy::Admission;
 use locum::xds::server::{Listener, Shared};
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject as _;
@@ -76,7 +77,8 @@ fn tls(credentials: Issued) -> (Tls, Renewal) {
 async fn server_at(address: SocketAddr, tls: Tls) -> Server {
     let listener = TcpListener::bind(address).await.unwrap();
     let address = listener.local_addr().unwrap();
-    Server::start_with(Listener::Tls(listener, tls), address, Shared::default())
+    let shared = Shared::with(Admission::LOCUM);
+    Server::start_with(Listener::Tls(listener, tls), address, shared)
 }
 
 /// A server with a certificate of `authority`.

@@ -98,12 +98,13 @@ pub(super) fn parse(text: &str) -> Vec<Result<Document, SyntaxError>> {
 fn parse_yaml(text: &str) -> Vec<Result<Document, SyntaxError>> {
     let mut parser = Parser::new_from_str(text);
     let mut documents = Vec::new();
-    let mut reader = Reader::default();
+    let last_line = last_line(text);
+    let mut reader = Reader::new(last_line);
     loop {
         let event = match parser.next_event() {
             None | Some(Ok((Event::StreamEnd, _))) => return documents,
             Some(Err(error)) => {
-                documents.push(Err(syntax(&error)));
+                documents.push(Err(syntax(&error, last_line)));
                 return documents;
             }
             Some(Ok(event)) => event,
@@ -112,7 +113,7 @@ fn parse_yaml(text: &str) -> Vec<Result<Document, SyntaxError>> {
             Ok(None) => {}
             Ok(Some(document)) => {
                 documents.push(Ok(document));
-                reader = Reader::default();
+                reader = Reader::new(last_line);
             }
             Err(error) => {
                 documents.push(Err(error));
@@ -122,9 +123,19 @@ fn parse_yaml(text: &str) -> Vec<Result<Document, SyntaxError>> {
     }
 }
 
-fn syntax(error: &ScanError) -> SyntaxError {
+/// The line of a part's last character. The parser counts one more where a text ends in the middle
+/// of something.
+fn last_line(text: &str) -> u32 {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text).as_bytes();
+    let is_end = |pair: &&[u8]| pair[0] == b'\n' || (pair[0] == b'\r' && pair[1] != b'\n');
+    let ends = text.windows(2).filter(is_end).count() + usize::from(text.ends_with(b"\n"));
+    u32::try_from(ends).unwrap_or(u32::MAX)
+}
+
+fn syntax(error: &ScanError, last_line: u32) -> SyntaxError {
     SyntaxError {
-        line: line_of(error.marker().line()),
+        line: line_of(error.marker().line()).min(last_line),
         reason: "Syntax",
         field: String::new(),
         message: format!(
@@ -174,16 +185,26 @@ struct Level {
 }
 
 /// Builds one document's value from the parser's events.
-#[derive(Default)]
 struct Reader {
+    /// Nothing stands below it.
+    last_line: u32,
     levels: Vec<Level>,
     anchors: HashMap<usize, Piece>,
     size: usize,
 }
 
 impl Reader {
+    fn new(last_line: u32) -> Self {
+        Self {
+            last_line,
+            levels: Vec::new(),
+            anchors: HashMap::new(),
+            size: 0,
+        }
+    }
+
     fn take(&mut self, (event, span): (Event<'_>, Span)) -> Result<Option<Document>, SyntaxError> {
-        let line = line_of(span.start.line());
+        let line = line_of(span.start.line()).min(self.last_line);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let value = self.scalar(&text, style, tag.as_deref(), line)?;

@@ -84,8 +84,11 @@ impl<R: Request> Session<R> {
 
     /// Who the proxy says it is, if its certificate says so too.
     fn proxy(&self, node: Option<&Node>) -> Result<Proxy, Status> {
-        let proxy = Proxy::of(node)?;
+        let proxy = self.shared.admission.admit(node)?;
         self.peer.may_be_proxy_of(&proxy.gateway)?;
+        if let Err(unsupported) = proxy.supported() {
+            tracing::warn!(node = proxy.id, "{unsupported}; it is served all the same");
+        }
         Ok(proxy)
     }
 

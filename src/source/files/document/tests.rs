@@ -44,6 +44,15 @@ fn values_know_their_lines() {
 }
 
 #[test]
+fn nothing_stands_below_the_last_line() {
+    for text in ["-\na", "-\na\n", "-\r\na\r\n"] {
+        assert_eq!(error(text).line, 1, "{text:?}");
+    }
+    let documents = parse("a:\n  -");
+    assert_eq!(documents[0].as_ref().unwrap().lines.locate("a[0]"), 1);
+}
+
+#[test]
 fn quoted_and_tagged_scalars_are_text() {
     assert_eq!(
         value("a: '80'\nb: \"true\"\nc: !!str 1\nd: |\n  x\n"),

@@ -1,0 +1,7 @@
+#![no_main]
+
+use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
+use libfuzzer_sys::fuzz_target;
+use locum_fuzz::stream::{Play, play};
+
+fuzz_target!(|steps: Play| play::<DeltaDiscoveryRequest>(steps));
