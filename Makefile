@@ -173,8 +173,8 @@ soak: envoy namespaces ## Run the failover tests three times
 	LOCUM_FAILOVER_ROUNDS=3 cargo test --locked --test failover
 
 .PHONY: bench
-bench: envoy ## Measure start and edits against Envoy alone, and how a stream's work grows (release build)
-	cargo bench --locked --bench stream --bench edit
+bench: envoy ## Measure start and edits against Envoy alone, and streams against constant bytes (release build)
+	cargo bench --locked --bench stream --bench streams --bench envoy --bench edit
 
 .PHONY: lint
 lint: $(DENY) ## Check form, lints, documentation and dependencies

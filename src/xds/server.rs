@@ -6,6 +6,7 @@
 //! [`crate::xds::stream`].
 
 mod board;
+mod codec;
 mod complaints;
 mod door;
 mod services;

@@ -3,47 +3,75 @@
 //! All of them open a stream of the same machine; they differ in what may be asked for on it. What is
 //! fetched once, over REST or a unary call, is not served: it would be old at once.
 
-use std::pin::Pin;
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::marker::PhantomData;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use discovery::aggregated_discovery_service_server::{
-    AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
-};
-use envoy_types::pb::envoy::service::cluster::v3::cluster_discovery_service_server::{
-    ClusterDiscoveryService, ClusterDiscoveryServiceServer,
-};
-use envoy_types::pb::envoy::service::discovery::v3 as discovery;
-use envoy_types::pb::envoy::service::endpoint::v3::endpoint_discovery_service_server::{
-    EndpointDiscoveryService, EndpointDiscoveryServiceServer,
-};
-use envoy_types::pb::envoy::service::extension::v3::extension_config_discovery_service_server::{
-    ExtensionConfigDiscoveryService, ExtensionConfigDiscoveryServiceServer,
-};
-use envoy_types::pb::envoy::service::listener::v3::listener_discovery_service_server::{
-    ListenerDiscoveryService, ListenerDiscoveryServiceServer,
-};
-use envoy_types::pb::envoy::service::route::v3::route_discovery_service_server::{
-    RouteDiscoveryService, RouteDiscoveryServiceServer,
-};
-use envoy_types::pb::envoy::service::route::v3::virtual_host_discovery_service_server::{
-    VirtualHostDiscoveryService, VirtualHostDiscoveryServiceServer,
-};
-use envoy_types::pb::envoy::service::secret::v3::secret_discovery_service_server::{
-    SecretDiscoveryService, SecretDiscoveryServiceServer,
-};
-use futures::StreamExt;
+use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
+use futures::future::BoxFuture;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::service::{Routes, RoutesBuilder};
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::server::{Grpc, StreamingService};
+use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::codec::Protocol;
 use super::complaints::Complaints;
 use super::stream::Session;
 use super::{MAX_MESSAGE_BYTES, MAX_STREAMS, Shared, stopped};
 use crate::trust::Peer;
 use crate::xds::kind::Kind;
+use crate::xds::message;
 use crate::xds::stream::{MAX_NOTICES, MAX_RESPONSES};
-use crate::xds::{delta, message, sotw};
+
+/// The services: the type of each, if it has one, its package and name, and what its methods are
+/// called after `Stream` and `Delta`.
+const SERVICES: [(Option<Kind>, &str, &str); 8] = [
+    (
+        None,
+        "discovery.v3.AggregatedDiscoveryService",
+        "AggregatedResources",
+    ),
+    (
+        Some(Kind::Secret),
+        "secret.v3.SecretDiscoveryService",
+        "Secrets",
+    ),
+    (
+        Some(Kind::Cluster),
+        "cluster.v3.ClusterDiscoveryService",
+        "Clusters",
+    ),
+    (
+        Some(Kind::Endpoint),
+        "endpoint.v3.EndpointDiscoveryService",
+        "Endpoints",
+    ),
+    (
+        Some(Kind::Listener),
+        "listener.v3.ListenerDiscoveryService",
+        "Listeners",
+    ),
+    (
+        Some(Kind::Extension),
+        "extension.v3.ExtensionConfigDiscoveryService",
+        "ExtensionConfigs",
+    ),
+    (
+        Some(Kind::Route),
+        "route.v3.RouteDiscoveryService",
+        "Routes",
+    ),
+    (
+        Some(Kind::VirtualHost),
+        "route.v3.VirtualHostDiscoveryService",
+        "VirtualHosts",
+    ),
+];
 
 /// What every discovery service serves.
 #[derive(Clone, Debug)]
@@ -55,127 +83,92 @@ pub(super) struct Discovery {
     pub(super) places: Arc<Semaphore>,
 }
 
-type Responses<T> = Pin<Box<dyn futures::Stream<Item = Result<T, Status>> + Send>>;
+/// One method of a service; its requests say of which variant.
+#[derive(Debug)]
+struct Method<R> {
+    discovery: Discovery,
+    /// The type of the service, if it has one.
+    only: Option<Kind>,
+    requests: PhantomData<fn() -> R>,
+}
 
-#[tonic::async_trait]
-impl AggregatedDiscoveryService for Discovery {
-    type StreamAggregatedResourcesStream = Responses<discovery::DiscoveryResponse>;
-    type DeltaAggregatedResourcesStream = Responses<discovery::DeltaDiscoveryResponse>;
-
-    async fn stream_aggregated_resources(
-        &self,
-        request: Request<Streaming<discovery::DiscoveryRequest>>,
-    ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
-        self.open(request, None, sotw::message)
-    }
-
-    async fn delta_aggregated_resources(
-        &self,
-        request: Request<Streaming<discovery::DeltaDiscoveryRequest>>,
-    ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
-        self.open(request, None, delta::message)
+impl<R> Clone for Method<R> {
+    fn clone(&self) -> Self {
+        Self::new(&self.discovery, self.only)
     }
 }
 
-/// The services of one type, each with its methods for the two variants and the one that fetches.
-macro_rules! of_one_type {
-    ($($service:ident: $kind:ident by
-        $stream:ident -> $streamed:ident, $delta:ident -> $differences:ident, $fetch:ident;)*) => {
-        $(#[tonic::async_trait]
-        impl $service for Discovery {
-            type $streamed = Responses<discovery::DiscoveryResponse>;
-            type $differences = Responses<discovery::DeltaDiscoveryResponse>;
-
-            async fn $stream(
-                &self,
-                request: Request<Streaming<discovery::DiscoveryRequest>>,
-            ) -> Result<Response<Self::$streamed>, Status> {
-                self.open(request, Some(Kind::$kind), sotw::message)
-            }
-
-            async fn $delta(
-                &self,
-                request: Request<Streaming<discovery::DeltaDiscoveryRequest>>,
-            ) -> Result<Response<Self::$differences>, Status> {
-                self.open(request, Some(Kind::$kind), delta::message)
-            }
-
-            async fn $fetch(
-                &self,
-                _: Request<discovery::DiscoveryRequest>,
-            ) -> Result<Response<discovery::DiscoveryResponse>, Status> {
-                Err(Status::unimplemented("resources are streamed, not fetched"))
-            }
-        })*
-    };
-}
-
-of_one_type! {
-    SecretDiscoveryService: Secret by stream_secrets -> StreamSecretsStream,
-        delta_secrets -> DeltaSecretsStream, fetch_secrets;
-    ClusterDiscoveryService: Cluster by stream_clusters -> StreamClustersStream,
-        delta_clusters -> DeltaClustersStream, fetch_clusters;
-    EndpointDiscoveryService: Endpoint by stream_endpoints -> StreamEndpointsStream,
-        delta_endpoints -> DeltaEndpointsStream, fetch_endpoints;
-    ListenerDiscoveryService: Listener by stream_listeners -> StreamListenersStream,
-        delta_listeners -> DeltaListenersStream, fetch_listeners;
-    ExtensionConfigDiscoveryService: Extension by
-        stream_extension_configs -> StreamExtensionConfigsStream,
-        delta_extension_configs -> DeltaExtensionConfigsStream, fetch_extension_configs;
-    RouteDiscoveryService: Route by stream_routes -> StreamRoutesStream,
-        delta_routes -> DeltaRoutesStream, fetch_routes;
-}
-
-/// In delta only, as Envoy has it.
-#[tonic::async_trait]
-impl VirtualHostDiscoveryService for Discovery {
-    type DeltaVirtualHostsStream = Responses<discovery::DeltaDiscoveryResponse>;
-
-    async fn delta_virtual_hosts(
-        &self,
-        request: Request<Streaming<discovery::DeltaDiscoveryRequest>>,
-    ) -> Result<Response<Self::DeltaVirtualHostsStream>, Status> {
-        self.open(request, Some(Kind::VirtualHost), delta::message)
+impl<R> Method<R> {
+    fn new(discovery: &Discovery, only: Option<Kind>) -> Self {
+        Self {
+            discovery: discovery.clone(),
+            only,
+            requests: PhantomData,
+        }
     }
 }
 
-/// Every service of a list, with the limit of what a proxy may send.
-macro_rules! routes {
-    ($discovery:ident: $($server:ident)*) => {{
-        let mut routes = RoutesBuilder::default();
-        $(routes.add_service(
-            $server::new($discovery.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES),
-        );)*
-        routes.routes()
-    }};
+type Responses = ReceiverStream<Result<Box<message::Response>, Status>>;
+
+impl<R> StreamingService<R> for Method<R>
+where
+    R: message::Request + Send + Sync + 'static,
+{
+    type Response = Box<message::Response>;
+    type ResponseStream = Responses;
+    type Future = Ready<Result<Response<Responses>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<R>>) -> Self::Future {
+        ready(self.discovery.open(request, self.only))
+    }
+}
+
+impl<R> Service<http::Request<axum::body::Body>> for Method<R>
+where
+    R: message::Request + prost::Message + Default + 'static,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<axum::body::Body>) -> Self::Future {
+        let method = self.clone();
+        let mut grpc =
+            Grpc::new(Protocol::<R>::default()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        Box::pin(async move { Ok(grpc.streaming(method, request.map(Body::new)).await) })
+    }
 }
 
 impl Discovery {
     /// All services.
-    pub(super) fn routes(self) -> Routes {
-        routes! {self:
-            AggregatedDiscoveryServiceServer
-            SecretDiscoveryServiceServer
-            ClusterDiscoveryServiceServer
-            EndpointDiscoveryServiceServer
-            ListenerDiscoveryServiceServer
-            ExtensionConfigDiscoveryServiceServer
-            RouteDiscoveryServiceServer
-            VirtualHostDiscoveryServiceServer
+    pub(super) fn routes(&self) -> Routes {
+        let mut router = Routes::default().into_axum_router();
+        for (only, service, resources) in SERVICES {
+            let path = |variant| format!("/envoy.service.{service}/{variant}{resources}");
+            let delta = Method::<DeltaDiscoveryRequest>::new(self, only);
+            router = router.route_service(&path("Delta"), delta);
+            // Virtual hosts come in delta only, as Envoy has it.
+            if only != Some(Kind::VirtualHost) {
+                let stream = Method::<DiscoveryRequest>::new(self, only);
+                router = router.route_service(&path("Stream"), stream);
+            }
         }
+        router.into()
     }
 
     /// Opens a stream of the variant that the requests are of; `only` is the type of the service,
     /// if it has one.
-    fn open<R, M>(
+    fn open<R>(
         &self,
         request: Request<Streaming<R>>,
         only: Option<Kind>,
-        message: fn(&message::Response) -> M,
-    ) -> Result<Response<Responses<M>>, Status>
+    ) -> Result<Response<Responses>, Status>
     where
         R: message::Request + Send + Sync + 'static,
-        M: 'static,
     {
         let Ok(place) = self.places.clone().try_acquire_owned() else {
             self.shared.metrics.rejected();
@@ -198,10 +191,8 @@ impl Discovery {
             session.run(stopped).await;
             drop(place);
         });
-        // Resources are copied into a message when the transport asks for it, not before: one that
-        // nobody reads costs references only.
-        let messages = ReceiverStream::new(receiver)
-            .map(move |response: Result<_, Status>| Ok(message(&response?)));
-        Ok(Response::new(Box::pin(messages)))
+        // A response becomes bytes when the transport asks for it, not before: one that nobody reads
+        // costs references only.
+        Ok(Response::new(ReceiverStream::new(receiver)))
     }
 }

@@ -38,7 +38,8 @@ pub(super) struct Session<R> {
     pub(super) only: Option<Kind>,
     pub(super) requests: Streaming<R>,
     /// Holds every response and notice that may be under way, and the status that ends the stream.
-    pub(super) responses: mpsc::Sender<Result<Response, Status>>,
+    /// Its room is made at once, for 32 pointers at least, so what it holds is kept small.
+    pub(super) responses: mpsc::Sender<Result<Box<Response>, Status>>,
 }
 
 /// A stream whose proxy is known.
@@ -224,7 +225,7 @@ impl<R: Request> Conversation<R> {
             self.log(event);
         }
         for response in output.responses {
-            match self.session.responses.try_send(Ok(response)) {
+            match self.session.responses.try_send(Ok(Box::new(response))) {
                 // A closed channel is noticed by the loop.
                 Ok(()) | Err(TrySendError::Closed(_)) => {}
                 // What may be under way fits; only a proxy that answers what it did not read, or
