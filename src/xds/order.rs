@@ -23,7 +23,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use references::{References, targets};
+use references::References;
+pub(super) use references::targets;
 
 use crate::xds::kind::Kind;
 use crate::xds::resource::{Readiness, Resource};

@@ -149,7 +149,7 @@ fn is_unheard(subscriptions: &Subscriptions, kind: Kind) -> bool {
 }
 
 /// The names of a kind that a resource refers to.
-pub(super) fn targets(resource: &Resource, kind: Kind) -> impl Iterator<Item = Arc<str>> {
+pub(in crate::xds) fn targets(resource: &Resource, kind: Kind) -> impl Iterator<Item = Arc<str>> {
     let references = resource.references.iter();
     references
         .filter(move |(of, _)| *of == kind)
