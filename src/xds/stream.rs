@@ -249,13 +249,22 @@ impl Stream {
         subscription.acknowledge(&outstanding);
         subscription.search.accepted();
         if kind == Kind::Cluster {
+            // What the proxy's routes led to may be gone with the set that this replaced, and its
+            // clusters are warm: one more name that resolves is not worth waiting for.
+            let mut answered = [&outstanding].into_iter().chain(&older);
+            let is_break = answered.any(|one| one.replaces_unknown);
             for resource in &outstanding.sent {
                 // One that is on its way out is not one that a proxy can use.
-                if subscription.has(&resource.name) {
-                    let carries = |older: &&Outstanding| older.carries(&resource.name);
-                    let first = older.iter().find(carries).unwrap_or(&outstanding);
-                    self.order.acknowledged(&resource.name, first.at, now);
+                if !subscription.has(&resource.name) {
+                    continue;
                 }
+                if is_break {
+                    self.order.warmed(&resource.name);
+                    continue;
+                }
+                let carries = |older: &&Outstanding| older.carries(&resource.name);
+                let first = older.iter().find(carries).unwrap_or(&outstanding);
+                self.order.acknowledged(&resource.name, first.at, now);
             }
         }
     }

@@ -87,6 +87,9 @@ pub struct Outstanding {
     pub stand_ins: Vec<Arc<Resource>>,
     /// What it tells the proxy to let go of.
     pub removed: Vec<Arc<str>>,
+    /// Whether it takes the place of a set that the proxy brought along and of which nothing is
+    /// known, so that what that had besides is gone.
+    pub replaces_unknown: bool,
     /// What it says of each name. There are thousands, and each is asked after.
     told: HashMap<Arc<str>, Option<Arc<Resource>>>,
 }
@@ -105,6 +108,7 @@ impl Outstanding {
             again: content.again.clone(),
             stand_ins: content.stand_ins.clone(),
             removed: content.removed.clone(),
+            replaces_unknown: false,
             told: gone.chain(forms).collect(),
         }
     }
