@@ -10,7 +10,7 @@ use super::{CLUSTER_PATIENCE, MAX_CLUSTER_RESPONSES, Stream};
 use crate::xds::content::{Content, aggregates_last};
 use crate::xds::kind::Kind;
 use crate::xds::message::{Event, Output, Response, Variant};
-use crate::xds::order::{View, targets};
+use crate::xds::order::{ACK_BOUND, Expired, Order, View, targets};
 use crate::xds::resource::Resource;
 use crate::xds::snapshot::Snapshot;
 use crate::xds::subscription::{Difference, Form, Outstanding};
@@ -131,7 +131,14 @@ impl Stream {
         let mut expired = Vec::new();
         let mut waits = Vec::new();
         let send = match kind {
-            Kind::Cluster => aggregates_last(difference.send),
+            // Of a set of which nothing is known all has to go at once.
+            Kind::Cluster if is_unlisted => aggregates_last(difference.send),
+            Kind::Cluster => {
+                let mut send = aggregates_last(difference.send);
+                let held_back = hold_aggregates(&mut self.order, view, &mut send, &mut expired);
+                waits.extend(held_back);
+                send
+            }
             Kind::Listener | Kind::Route => {
                 let mut send = difference.send;
                 send.retain(|resource| {
@@ -254,6 +261,36 @@ impl Stream {
             changed.iter().for_each(|name| endpoints.owe(name));
         }
     }
+}
+
+/// Takes out of `clusters`, which are due, the aggregates that are to replace what the proxy has
+/// under their names before it can use all that they list, and says when to look again. Envoy takes
+/// an aggregate over at once, warm or not what it lists, and would answer 503 where the form before
+/// it still serves.
+fn hold_aggregates(
+    order: &mut Order,
+    view: View<'_>,
+    clusters: &mut Vec<Arc<Resource>>,
+    expired: &mut Vec<Expired>,
+) -> Option<Duration> {
+    let subscription = &view.subscriptions[&Kind::Cluster];
+    let news: BTreeSet<_> = clusters.iter().map(|one| one.name.clone()).collect();
+    let mut look = None;
+    clusters.retain(|cluster| {
+        let mut listed = targets(cluster, Kind::Cluster).peekable();
+        if listed.peek().is_none() || !subscription.may_have(&cluster.name) {
+            return true;
+        }
+        // What goes to the proxy only now is waited for from now on.
+        let until = if listed.any(|it| news.contains(&it) && !subscription.has(&it)) {
+            Some(view.now + ACK_BOUND)
+        } else {
+            order.may_send(view, cluster, expired).err()
+        };
+        look = look.into_iter().chain(until).min();
+        until.is_none()
+    });
+    look
 }
 
 /// That a cluster has no endpoints.
