@@ -60,6 +60,9 @@ pub struct Stream {
     order: Order,
     nonces: u64,
     deadline: Option<Duration>,
+    /// Whether the proxy took a set of clusters in the place of one of which nothing was known, and
+    /// has no new routes since: what its routes lead to may be gone.
+    is_adrift: bool,
 }
 
 impl Stream {
@@ -72,6 +75,7 @@ impl Stream {
             order: Order::default(),
             nonces: 0,
             deadline: None,
+            is_adrift: false,
         }
     }
 
@@ -113,6 +117,7 @@ impl Stream {
     /// Takes in a new snapshot; an older one that was not sent yet never is.
     pub fn snapshot(&mut self, now: Duration, snapshot: Arc<Snapshot>) -> Output {
         let mut output = Output::default();
+        self.is_adrift = self.is_adrift && !self.is_settled();
         let mut ended = false;
         for (kind, subscription) in &mut self.subscriptions {
             ended |= subscription.observe(*kind, &snapshot);
@@ -248,17 +253,19 @@ impl Stream {
         }
         subscription.acknowledge(&outstanding);
         subscription.search.accepted();
+        if kind == Kind::Route {
+            self.is_adrift = false;
+        }
         if kind == Kind::Cluster {
-            // What the proxy's routes led to may be gone with the set that this replaced, and its
-            // clusters are warm: one more name that resolves is not worth waiting for.
             let mut answered = [&outstanding].into_iter().chain(&older);
-            let is_break = answered.any(|one| one.replaces_unknown);
+            self.is_adrift |= answered.any(|one| one.replaces_unknown);
             for resource in &outstanding.sent {
                 // One that is on its way out is not one that a proxy can use.
                 if !subscription.has(&resource.name) {
                     continue;
                 }
-                if is_break {
+                // Its clusters are warm: one more name that resolves is not worth waiting for.
+                if self.is_adrift {
                     self.order.warmed(&resource.name);
                     continue;
                 }
