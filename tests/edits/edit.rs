@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use crate::random::Random;
 use crate::world::{
-    BACKENDS, Backend, Family, HOST_LISTENERS, MORE_RULES, PODS, PORT_LISTENERS, Policy,
+    BACKENDS, Backend, Family, HOST_LISTENERS, MORE_RULES, PODS_OF_BACKEND, PORT_LISTENERS, Policy,
     References, Shape, World,
 };
 
 /// How often an edit is tried that turns out to change nothing, or to leave a steady request
 /// without a backend.
 const TRIES: usize = 10_000;
+const SHAPES: [Shape; 3] = [Shape::Addresses, Shape::Names, Shape::Service];
 const BALANCERS: [&str; 4] = [
     "{type: RoundRobin}",
     "{type: LeastRequest}",
@@ -33,7 +34,7 @@ pub(crate) fn first(random: &mut Random, steady: usize, others: usize) -> World 
             Shape::Addresses,
         ];
         let backend = |index: usize| {
-            let pods = BTreeSet::from([index]);
+            let pods = BTreeSet::from([index * PODS_OF_BACKEND]);
             let is_standby = index == 3;
             let shape = shapes[index];
             Some(Backend {
@@ -149,13 +150,20 @@ fn pods(random: &mut Random, family: &mut Family) -> String {
         return backend_or_none(random, family);
     };
     // A Service may be without endpoints.
-    let count = if backend.shape == Shape::Service && random.percent(20) {
-        0
+    let is_empty = backend.shape == Shape::Service && random.percent(20);
+    backend.pods = if is_empty {
+        BTreeSet::new()
     } else {
-        1 + random.below(3)
+        some_pods(random, index)
     };
-    backend.pods = random.distinct(count, PODS).into_iter().collect();
     format!("backend {index}: {backend:?}")
+}
+
+/// Some of the pods of this Backend.
+fn some_pods(random: &mut Random, backend: usize) -> BTreeSet<usize> {
+    let count = 1 + random.below(PODS_OF_BACKEND);
+    let chosen = random.distinct(count, PODS_OF_BACKEND).into_iter();
+    chosen.map(|pod| backend * PODS_OF_BACKEND + pod).collect()
 }
 
 /// Takes a Backend away, or brings it.
@@ -163,14 +171,11 @@ fn backend_or_none(random: &mut Random, family: &mut Family) -> String {
     let index = random.below(BACKENDS);
     family.backends[index] = match family.backends[index] {
         Some(_) => None,
-        None => {
-            let count = 1 + random.below(2);
-            Some(Backend {
-                shape: random.one_of(&[Shape::Addresses, Shape::Names, Shape::Service]),
-                is_standby: random.percent(30),
-                pods: random.distinct(count, PODS).into_iter().collect(),
-            })
-        }
+        None => Some(Backend {
+            shape: random.one_of(&SHAPES),
+            is_standby: random.percent(30),
+            pods: some_pods(random, index),
+        }),
     };
     format!("backend {index}: {:?}", family.backends[index])
 }
@@ -178,9 +183,9 @@ fn backend_or_none(random: &mut Random, family: &mut Family) -> String {
 fn shape(random: &mut Random, family: &mut Family) -> String {
     let index = random.below(BACKENDS);
     if let Some(backend) = &mut family.backends[index] {
-        backend.shape = random.one_of(&[Shape::Addresses, Shape::Names, Shape::Service]);
+        backend.shape = random.one_of(&SHAPES);
         if backend.pods.is_empty() {
-            backend.pods.insert(random.below(PODS));
+            backend.pods = some_pods(random, index);
         }
     }
     format!("backend {index}: {:?}", family.backends[index])

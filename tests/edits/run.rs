@@ -173,7 +173,7 @@ impl Run {
     fn come_back(&mut self, edit: usize) -> anyhow::Result<()> {
         if self.back.take_if(|due| *due <= edit).is_some() {
             self.bench.start_locum()?;
-            self.history.happened("Locum is started");
+            self.history.restarted();
         }
         Ok(())
     }

@@ -29,6 +29,7 @@ struct Answers {
     requests: usize,
     right: usize,
     early: usize,
+    orphaned: usize,
     /// With how often.
     wrong: BTreeMap<String, usize>,
     worst: Duration,
@@ -44,10 +45,11 @@ impl Tally {
             answers.requests += 1;
             let took = one.answered.duration_since(one.due);
             answers.worst = answers.worst.max(took);
-            let of = (one.family, one.probe);
+            let of = (one.gateway, one.family, one.probe);
             match history.judge(of, (one.due, one.answered), &one.outcome) {
                 Verdict::Right => answers.right += 1,
                 Verdict::Early => answers.early += 1,
+                Verdict::Orphaned => answers.orphaned += 1,
                 Verdict::Wrong(story) => {
                     *answers.wrong.entry(kind(&one.outcome)).or_default() += 1;
                     self.told += 1;
@@ -74,7 +76,8 @@ impl Tally {
 
     /// Takes in Locum's metrics, in the place of those of the same life before.
     pub(crate) fn read(&mut self, metrics: &str) {
-        const WANTED: [&str; 4] = [
+        const WANTED: [&str; 5] = [
+            "locum_xds_responses_total",
             "locum_xds_nacks_total",
             "locum_xds_waits_expired_total",
             "locum_xds_streams_rejected_total",
@@ -142,13 +145,14 @@ impl Tally {
                 requests,
                 right,
                 early,
+                orphaned,
                 worst,
                 ..
             } = answers;
             let _ = writeln!(
                 text,
                 "  {name}: {requests} requests, {right} right, {early} on a standby while names were \
-                 looked up, {wrong} wrong {:?}, worst {worst:.1?}\n    \
+                 looked up, {orphaned} without their cluster after a restart, {wrong} wrong {:?}, worst {worst:.1?}\n    \
                  info: to a port that comes and goes {:?}",
                 answers.wrong, answers.further
             );

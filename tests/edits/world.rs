@@ -1,7 +1,7 @@
 //! What there is at one moment, and which answers are right then.
 //!
 //! A family is an HTTPRoute (or two, for the same host) with up to four rules, four Backends and
-//! six pods that no other family has; what it is made of is edited all the time. Steady families
+//! their pods, which no other family has; what it is made of is edited all the time. Steady families
 //! always have a live backend for each of their requests. Everything here is plain data: `manifests`
 //! writes it down, `edit` changes it.
 
@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 /// Backends of a family.
 pub(crate) const BACKENDS: usize = 4;
+/// Pods of a Backend, which no other has.
+pub(crate) const PODS_OF_BACKEND: usize = 3;
 /// Pods of a family.
-pub(crate) const PODS: usize = 6;
+pub(crate) const PODS: usize = BACKENDS * PODS_OF_BACKEND;
 /// Rules beside the base, each of which may be missing.
 pub(crate) const MORE_RULES: [Rule; 3] = [Rule::Blue, Rule::Deep, Rule::Exact];
 /// Names for listeners on ports of their own.
@@ -54,7 +56,7 @@ pub(crate) struct Family {
 pub(crate) struct Backend {
     pub(crate) shape: Shape,
     pub(crate) is_standby: bool,
-    /// Which of the family's pods.
+    /// Which of the family's pods; never another Backend's.
     pub(crate) pods: BTreeSet<usize>,
 }
 
