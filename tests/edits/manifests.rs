@@ -1,4 +1,6 @@
-//! The world as files, an object in each.
+//! The world as files. A steady family is one file, so that what is edited at once is read at once:
+//! of files that change one after the other Locum may read the second as it is and the first as it
+//! was. Of the other families each object is a file.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -56,7 +58,16 @@ pub(crate) fn files(world: &World, places: &[Place]) -> Files {
     }
     for family in &world.families {
         let places = &places[family.number * PODS..][..PODS];
-        files.extend(family_files(family, places));
+        let of_family = family_files(family, places);
+        if family.is_steady {
+            let documents: Vec<_> = of_family.into_values().collect();
+            files.insert(
+                format!("2-f{}.yaml", family.number),
+                documents.join("---\n"),
+            );
+        } else {
+            files.extend(of_family);
+        }
     }
     files
 }
