@@ -14,6 +14,9 @@ use locum_demo::report::Outcome;
 use crate::manifests::GATEWAYS;
 use crate::world::{Family, PODS, Probe, Right, right_answers};
 
+/// Envoy's words where a cluster has gone.
+const ORPHANED: [&str; 2] = ["", "no healthy upstream"];
+
 /// What has happened so far.
 #[derive(Debug, Default)]
 pub(crate) struct History {
@@ -116,8 +119,9 @@ impl History {
                 }
             }
             Outcome::Refused { status: 404, .. } if right.not_found => return Verdict::Right,
-            // Envoy's whole answer where a cluster does not exist.
-            Outcome::Refused { status: 503, words } if words.is_empty() => {
+            // Envoy's answer where a cluster does not exist, or is an aggregate whose tiers went
+            // a moment before it.
+            Outcome::Refused { status: 503, words } if ORPHANED.contains(&&**words) => {
                 let mut restarts = self.restarts.iter();
                 let since = |at: &Instant| *at <= answered && quiet.is_none_or(|quiet| *at > quiet);
                 if GATEWAYS[gateway] == "sotw" && restarts.any(since) {
