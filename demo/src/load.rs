@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::Method;
+use http::{HeaderName, HeaderValue, Method};
 use hyper::body::Bytes;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -42,6 +42,8 @@ pub struct Request {
     pub method: Method,
     /// Asked for in turn.
     pub paths: Vec<String>,
+    /// Further headers.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     pub body: Bytes,
     /// A request that takes longer is lost.
     pub timeout: Duration,
@@ -55,6 +57,7 @@ impl Request {
             host: host.to_owned(),
             method: Method::GET,
             paths: vec![path.to_owned()],
+            headers: Vec::new(),
             body: Bytes::new(),
             timeout: Duration::from_secs(10),
         }
@@ -142,6 +145,17 @@ impl Load {
     /// What became of the requests that are done.
     pub fn so_far(&self) -> Report {
         Report::new(self.shared.started, self.shared.records().clone())
+    }
+
+    /// The records since this was called last, which no report has any more: for loads that last so
+    /// long that they are looked at on the way.
+    pub fn take(&self) -> Vec<Record> {
+        std::mem::take(&mut *self.shared.records())
+    }
+
+    /// When it started: what the times of records are counted from.
+    pub fn started(&self) -> Instant {
+        self.shared.started
     }
 
     /// How many requests are done: cheaper than a report.

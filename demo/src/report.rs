@@ -24,11 +24,13 @@ pub struct Record {
 pub enum Outcome {
     Answered {
         status: u16,
-        /// Who answered, as it says itself; empty where no backend did.
+        /// Who answered, as it says itself.
         pod: Arc<str>,
         /// Whether the answer tells of this very request.
         own: bool,
     },
+    /// No backend answered but the proxy itself, which says why in its own words: their beginning.
+    Refused { status: u16, words: Arc<str> },
     /// No whole answer came: why.
     Failed(Arc<str>),
 }
@@ -134,6 +136,7 @@ impl Report {
                     let whose = if *own { "" } else { ", not its own answer" };
                     format!("status {status} from {pod:?}{whose}")
                 }
+                Outcome::Refused { status, words } => format!("status {status} {words:?}"),
                 Outcome::Failed(why) => why.to_string(),
             };
             *losses.entry(what).or_default() += 1;

@@ -23,7 +23,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use references::{References, targets};
+use references::References;
+pub(super) use references::targets;
 
 use crate::xds::kind::Kind;
 use crate::xds::resource::{Readiness, Resource};
@@ -215,6 +216,11 @@ impl Order {
             // Envoy passes over virtual hosts of routes that it has not got.
             send.retain(|host| is_part_of_what_it_has(view.subscriptions, &host.name));
         }
+        let clusters = view.subscriptions.get(&Kind::Cluster);
+        // Of a set of which nothing is known all has to go at once.
+        if kind == Kind::Cluster && clusters.is_some_and(|clusters| !clusters.is_unlisted()) {
+            waits.extend(self.hold_aggregates(view, &mut send, &mut expired));
+        }
         if may_lead_to_clusters(kind) {
             send.retain(|resource| {
                 let may = self.may_send(view, resource, &mut expired);
@@ -231,6 +237,36 @@ impl Order {
             next: waits.into_iter().chain(removals.next).min(),
             expired,
         }
+    }
+
+    /// Takes out of `clusters`, which are due, the aggregates that are to replace what the proxy has
+    /// under their names before it can use all that they list, and says when to look again. Envoy
+    /// takes an aggregate over at once, warm or not what it lists, and would answer 503 where the
+    /// form before it still serves.
+    fn hold_aggregates(
+        &mut self,
+        view: View<'_>,
+        clusters: &mut Vec<Arc<Resource>>,
+        expired: &mut Vec<Expired>,
+    ) -> Option<Duration> {
+        let subscription = &view.subscriptions[&Kind::Cluster];
+        let news: BTreeSet<_> = clusters.iter().map(|one| one.name.clone()).collect();
+        let mut look = None;
+        clusters.retain(|cluster| {
+            let mut listed = targets(cluster, Kind::Cluster).peekable();
+            if listed.peek().is_none() || !subscription.may_have(&cluster.name) {
+                return true;
+            }
+            // What goes to the proxy only now is waited for from now on.
+            let until = if listed.any(|it| news.contains(&it) && !subscription.has(&it)) {
+                Some(view.now + ACK_BOUND)
+            } else {
+                self.may_send(view, cluster, expired).err()
+            };
+            look = look.into_iter().chain(until).min();
+            until.is_none()
+        });
+        look
     }
 
     /// Whether `resource` may be sent as far as the clusters go that it refers to, itself or

@@ -65,6 +65,9 @@ pub struct Stream {
     deadline: Option<Duration>,
     /// Whether something that the proxy is to be sent has to wait for something else.
     is_held_back: bool,
+    /// Whether the proxy took a set of clusters in the place of one of which nothing was known, and
+    /// has no new routes since: what its routes lead to may be gone.
+    is_adrift: bool,
 }
 
 impl Stream {
@@ -79,6 +82,7 @@ impl Stream {
             nonces: 0,
             deadline: None,
             is_held_back: false,
+            is_adrift: false,
         }
     }
 
@@ -145,6 +149,7 @@ impl Stream {
             Variant::StateOfTheWorld => snapshot.inlined(),
         };
         let mut output = Output::default();
+        self.is_adrift = self.is_adrift && !self.is_settled();
         let mut ended = false;
         for (kind, subscription) in &mut self.subscriptions {
             ended |= subscription.observe(*kind, &snapshot);
@@ -314,14 +319,25 @@ impl Stream {
         let new: Vec<_> = outstanding.sent.iter().filter(is_new).cloned().collect();
         subscription.acknowledge(&outstanding);
         subscription.search.accepted();
+        if kind == Kind::Route {
+            self.is_adrift = false;
+        }
         if kind == Kind::Cluster {
+            let mut answered = [&outstanding].into_iter().chain(&older);
+            self.is_adrift |= answered.any(|one| one.replaces_unknown);
             for resource in &outstanding.sent {
                 // One that is on its way out is not one that a proxy can use.
-                if subscription.has(&resource.name) {
-                    let carries = |older: &&Outstanding| older.carries(&resource.name);
-                    let first = older.iter().find(carries).unwrap_or(&outstanding);
-                    self.order.acknowledged(&resource.name, first.at, now);
+                if !subscription.has(&resource.name) {
+                    continue;
                 }
+                // Its clusters are warm: one more name that resolves is not worth waiting for.
+                if self.is_adrift {
+                    self.order.warmed(&resource.name);
+                    continue;
+                }
+                let carries = |older: &&Outstanding| older.carries(&resource.name);
+                let first = older.iter().find(carries).unwrap_or(&outstanding);
+                self.order.acknowledged(&resource.name, first.at, now);
             }
         }
         if kind == Kind::Route {

@@ -393,6 +393,19 @@ impl Subscription {
         }
     }
 
+    /// Of what has to be sent again and is not in the snapshot any more, the last forms that the
+    /// proxy was sent.
+    pub fn owed_last_forms(&self, kind: Kind, snapshot: &Snapshot) -> Vec<Arc<Resource>> {
+        let owed = self.owed.iter();
+        let gone = owed.filter(|name| snapshot.get(kind, name).is_none());
+        let last = |name: &Arc<str>| match (self.newest(name), self.held.get(name)?.form.as_ref()) {
+            (Some(newest), _) => newest.cloned(),
+            (None, Some(Form::Known(resource))) => Some(resource.clone()),
+            (None, _) => None,
+        };
+        gone.filter_map(last).collect()
+    }
+
     /// Takes up a new snapshot: forms whose version it holds become known, refusals of other
     /// content end. Returns whether a refusal ended.
     pub fn observe(&mut self, kind: Kind, snapshot: &Snapshot) -> bool {

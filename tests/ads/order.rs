@@ -242,3 +242,29 @@ async fn a_cluster_whose_endpoints_are_acknowledged_needs_no_acknowledgement_of_
     .await;
     assert!(start.elapsed() < locum::xds::order::ACK_BOUND);
 }
+
+/// Envoy takes an aggregate over at once, whether what it lists is warm or not.
+#[tokio::test]
+async fn an_aggregate_replaces_a_cluster_only_when_what_it_lists_can_be_used() {
+    play(
+        "serve cluster x:1 eds, endpoint x:1
+         > cluster
+         < cluster x:1
+         > cluster ack
+         > endpoint +x
+         < endpoint x:1
+         > endpoint ack
+         serve cluster x:2 > a b, cluster a:1 eds, endpoint a:1, cluster b:1
+         < cluster a:1 b:1
+         > endpoint +a
+         < endpoint a:1
+         < nothing
+         > cluster ack
+         < nothing
+         > endpoint ack
+         < cluster x:2
+         > cluster ack
+         < endpoint -x",
+    )
+    .await;
+}

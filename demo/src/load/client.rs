@@ -20,6 +20,8 @@ use crate::report::Outcome;
 
 /// How often a request whose bytes never left is offered to another connection.
 const OFFERS: usize = 5;
+/// How much is kept of a proxy's own answer.
+const WORDS_LIMIT: usize = 200;
 /// How long connecting may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -92,11 +94,15 @@ impl Client {
         let paths = &self.request.paths;
         let turn = number % u64::try_from(paths.len()).expect("a length fits 64 bits");
         let path = &paths[usize::try_from(turn).expect("it is less than a length")];
-        http::Request::builder()
+        let mut message = http::Request::builder()
             .method(self.request.method.clone())
             .uri(path)
             .header(HOST, &self.request.host)
-            .header(ID_HEADER, number)
+            .header(ID_HEADER, number);
+        for (name, value) in &self.request.headers {
+            message = message.header(name, value);
+        }
+        message
             .body(Full::from(self.request.body.clone()))
             .map_err(|error| error.to_string())
     }
@@ -107,11 +113,10 @@ impl Client {
         let body = body.map_err(|error| chain(&error))?.to_bytes();
         // What is no echo is the proxy's own answer.
         let Ok(answer) = serde_json::from_slice::<Answer>(&body) else {
-            let pod = "".into();
-            return Ok(Outcome::Answered {
+            let words = String::from_utf8_lossy(&body[..body.len().min(WORDS_LIMIT)]);
+            return Ok(Outcome::Refused {
                 status,
-                pod,
-                own: false,
+                words: words.as_ref().into(),
             });
         };
         let mut headers = answer.headers.iter();

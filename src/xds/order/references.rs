@@ -163,7 +163,7 @@ fn may_have_some(subscriptions: &Subscriptions, kind: Kind) -> bool {
 }
 
 /// The names of a kind that a resource refers to.
-pub(super) fn targets(resource: &Resource, kind: Kind) -> impl Iterator<Item = Arc<str>> {
+pub(in crate::xds) fn targets(resource: &Resource, kind: Kind) -> impl Iterator<Item = Arc<str>> {
     let references = resource.references.iter();
     references
         .filter(move |(of, _)| *of == kind)

@@ -1,16 +1,19 @@
 //! What a stream sends, and when: the sending half of its machine.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 
 use super::{CLUSTER_PATIENCE, MAX_CLUSTER_RESPONSES, Stream};
 use crate::xds::content::{Content, aggregates_last};
 use crate::xds::kind::Kind;
 use crate::xds::message::{Event, Output, Response, Variant};
-use crate::xds::order::{self, Timely, View};
+use crate::xds::order::{self, Timely, View, targets};
 use crate::xds::resource::Resource;
 use crate::xds::snapshot::Snapshot;
-use crate::xds::subscription::Outstanding;
+use crate::xds::subscription::{Difference, Form, Outstanding};
 use crate::xds::virtual_hosts::{self, Answer};
 use crate::xds::{delta, sotw};
 
@@ -109,10 +112,14 @@ impl Stream {
         snapshot: &Snapshot,
         output: &mut Output,
     ) -> Option<Content> {
-        let subscription = self.subscriptions.get_mut(&kind)?;
+        let subscription = self.subscriptions.get(&kind)?;
         let greeting_due = subscription.greeting_due();
         let is_unlisted = subscription.is_unlisted();
         let mut difference = subscription.difference(kind, snapshot);
+        if kind == Kind::Endpoint {
+            self.add_left_endpoints(snapshot, &mut difference);
+        }
+        let subscription = self.subscriptions.get_mut(&kind)?;
         if self.variant == Variant::StateOfTheWorld && !sotw::is_complete(kind) {
             let gone = std::mem::take(&mut difference.remove);
             subscription.pass_over(&gone, std::mem::take(&mut difference.missing));
@@ -150,6 +157,36 @@ impl Stream {
         let is_news = !send.is_empty() || !removed.is_empty() || !answers.is_empty();
         let is_due = greeting || is_notice_due || is_news;
         (is_due && is_whole).then(|| self.content(kind, snapshot, send, removed, answers))
+    }
+
+    /// Adds the endpoints without which a cluster would warm until its initial fetch time-out of
+    /// 15 s, and hold up the acknowledgement of all clusters: those of a cluster that was sent and
+    /// has left the snapshot since, before they were. A changed one gets those that it had, since
+    /// routes may still lead to it; a new one none, in words that the state of the world has for it.
+    fn add_left_endpoints(&self, snapshot: &Snapshot, difference: &mut Difference) {
+        let endpoints = &self.subscriptions[&Kind::Endpoint];
+        let last = endpoints.owed_last_forms(Kind::Endpoint, snapshot);
+        difference.send.extend(last);
+        let clusters = self.subscriptions.get(&Kind::Cluster);
+        let (Some(clusters), Variant::StateOfTheWorld) = (clusters, self.variant) else {
+            return;
+        };
+        if difference.missing.is_empty() {
+            return;
+        }
+        let leaving = clusters
+            .forms()
+            .into_values()
+            .filter_map(|form| match form {
+                Form::Known(one) if snapshot.get(Kind::Cluster, &one.name).is_none() => Some(one),
+                _ => None,
+            });
+        let left: BTreeSet<_> = leaving
+            .flat_map(|cluster| targets(&cluster, Kind::Endpoint).collect::<Vec<_>>())
+            .collect();
+        let is_left = |name: &mut Arc<str>| left.contains(name);
+        let left = difference.missing.extract_if(.., is_left);
+        difference.send.extend(left.map(|name| no_endpoints(&name)));
     }
 
     /// What can be answered of what the proxy asked for on demand. That goes with `send` even if the
@@ -251,6 +288,14 @@ impl Stream {
             changed.iter().for_each(|name| endpoints.owe(name));
         }
     }
+}
+
+/// That a cluster has no endpoints.
+fn no_endpoints(cluster: &str) -> Arc<Resource> {
+    Arc::new(Resource::of(&ClusterLoadAssignment {
+        cluster_name: cluster.into(),
+        ..ClusterLoadAssignment::default()
+    }))
 }
 
 /// When the clusters of this response, the last of so many under way, have held up others long

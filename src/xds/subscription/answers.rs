@@ -28,7 +28,7 @@ impl Subscription {
 
     /// Notes that a response with `carried` is on its way. Returns whether a refusal ended because
     /// there is newer content.
-    pub fn sent(&mut self, outstanding: Outstanding, carried: &[Arc<Resource>]) -> bool {
+    pub fn sent(&mut self, mut outstanding: Outstanding, carried: &[Arc<Resource>]) -> bool {
         if let Some(set) = self.claimed.take()
             && self.wildcard
         {
@@ -36,6 +36,7 @@ impl Subscription {
                 let held = self.held.entry(resource.name.clone());
                 held.or_insert_with(|| Held::part_of(&set));
             }
+            outstanding.replaces_unknown = true;
         }
         for resource in carried {
             self.owed.remove(&resource.name);

@@ -90,6 +90,9 @@ pub struct Outstanding {
     pub removed: Vec<Arc<str>>,
     /// What was asked for on demand, and is answered with it.
     pub answers: Vec<Answer>,
+    /// Whether it takes the place of a set that the proxy brought along and of which nothing is
+    /// known, so that what that had besides is gone.
+    pub replaces_unknown: bool,
     /// What it says of each name. There are thousands, and each is asked after.
     told: HashMap<Arc<str>, Option<Arc<Resource>>>,
 }
@@ -109,6 +112,7 @@ impl Outstanding {
             stand_ins: content.stand_ins.clone(),
             removed: content.removed.clone(),
             answers: content.answers.clone(),
+            replaces_unknown: false,
             told: gone.chain(forms).collect(),
         }
     }

@@ -118,6 +118,50 @@ async fn endpoints_of_a_changed_cluster_are_sent_again() {
     .await;
 }
 
+/// Without endpoints Envoy warms a cluster for 15 s, and acknowledges no other meanwhile.
+#[tokio::test]
+async fn a_cluster_that_left_the_snapshot_before_its_endpoints_were_sent_gets_none() {
+    play(
+        "serve cluster a:1 eds, endpoint a:1
+         > cluster
+         < cluster a:1
+         serve cluster b:1
+         > endpoint a
+         < endpoint a:?
+         > endpoint ack
+         > cluster ack
+         < cluster b:1
+         > cluster ack
+         > endpoint none
+         < endpoint",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_changed_cluster_that_left_the_snapshot_gets_the_endpoints_that_it_had() {
+    play(
+        "serve cluster a:1 eds, endpoint a:1, cluster b:1 eds, endpoint b:1
+         > cluster
+         < cluster a:1 b:1
+         > cluster ack
+         > endpoint a b
+         < endpoint a:1 b:1
+         > endpoint ack
+         serve cluster a:1 eds, endpoint a:1, cluster b:1 eds, endpoint b:2
+         < endpoint b:2
+         serve cluster a:2 eds, endpoint a:1, cluster b:1 eds, endpoint b:2
+         < cluster a:2 b:1
+         serve cluster b:1 eds, endpoint b:2
+         > endpoint ack
+         < endpoint a:1
+         > endpoint ack
+         > cluster ack
+         < cluster b:1",
+    )
+    .await;
+}
+
 #[tokio::test]
 async fn clusters_that_warm_slowly_hold_up_other_clusters_for_a_moment_only() {
     play(

@@ -115,6 +115,32 @@ async fn a_set_that_is_not_known_is_replaced_as_a_whole_or_not_at_all() {
     .await;
 }
 
+/// What its routes led to may be gone with the set that it came with.
+#[tokio::test]
+async fn routes_do_not_wait_for_further_names_when_an_unknown_set_was_replaced() {
+    let server = Server::start().await;
+    let list = "cluster a:1 dns, listener l:1 > r, route r:2 > a";
+    server.serve(GATEWAY, list).await;
+    let mut proxy = server.connect_sotw(GATEWAY).await;
+    let start = std::time::Instant::now();
+    proxy
+        .play(
+            "> cluster had x:1
+             < cluster a:1
+             > listener had l:1
+             > route had r:1 r
+             < nothing
+             serve cluster a:1 dns, cluster b:1 dns, listener l:1 > r, route r:3 > a b
+             > cluster ack
+             < cluster a:1 b:1
+             < nothing
+             > cluster ack
+             < route r:3",
+        )
+        .await;
+    assert!(start.elapsed() < locum::xds::order::DNS_WARMING);
+}
+
 #[tokio::test]
 async fn a_proxy_that_comes_before_its_snapshot_is_served_when_it_is_there() {
     play(
