@@ -161,6 +161,8 @@ pub struct Order {
     usable: BTreeSet<Arc<str>>,
     /// The other acknowledged clusters.
     acknowledged: BTreeMap<Arc<str>, Since>,
+    /// What leads to clusters and had to wait: the first form of each since one was sent.
+    waiting: BTreeMap<(Kind, Arc<str>), Arc<Resource>>,
     /// Since when a resource is to be removed.
     leaving: Moments,
     /// Since when one is not to be there any more of whose end the proxy cannot be told.
@@ -222,11 +224,7 @@ impl Order {
             waits.extend(self.hold_aggregates(view, &mut send, &mut expired));
         }
         if may_lead_to_clusters(kind) {
-            send.retain(|resource| {
-                let may = self.may_send(view, resource, &mut expired);
-                waits.extend(may.err());
-                may.is_ok()
-            });
+            send = self.ready(view, send, &mut waits, &mut expired);
         }
         let removals = self.removals(view, kind, remove);
         expired.extend(removals.expired);
@@ -237,6 +235,45 @@ impl Order {
             next: waits.into_iter().chain(removals.next).min(),
             expired,
         }
+    }
+
+    /// What can be sent of resources of one kind that lead to clusters.
+    ///
+    /// A port's routes name every cluster of the port, and while edits go on some of these are always
+    /// new. So that it does not wait for ever, a form that has to wait is kept, the first such one of
+    /// each name; it is sent once its own clusters can be used, even if the newest form still waits.
+    fn ready(
+        &mut self,
+        view: View<'_>,
+        due: Vec<Arc<Resource>>,
+        waits: &mut Vec<Duration>,
+        expired: &mut Vec<Expired>,
+    ) -> Vec<Arc<Resource>> {
+        let Some(kind) = due.first().map(|resource| resource.kind) else {
+            return due;
+        };
+        let waiting = self.waiting.extract_if(.., |(of, _), _| *of == kind);
+        let mut waiting: BTreeMap<_, _> = waiting.collect();
+        let mut ready = Vec::new();
+        for newest in due {
+            let Err(until) = self.may_send(view, &newest, expired) else {
+                ready.push(newest);
+                continue;
+            };
+            waits.push(until);
+            let key = (kind, newest.name.clone());
+            let first = waiting.remove(&key).filter(|first| stands(view, first));
+            let first = first.unwrap_or_else(|| newest.clone());
+            let is_ready =
+                first.version != newest.version && self.may_send(view, &first, expired).is_ok();
+            if is_ready {
+                ready.push(first);
+                self.waiting.insert(key, newest);
+            } else {
+                self.waiting.insert(key, first);
+            }
+        }
+        ready
     }
 
     /// Takes out of `clusters`, which are due, the aggregates that are to replace what the proxy has
@@ -417,6 +454,14 @@ impl Order {
     pub fn leave_untold(&mut self, now: Duration, kind: Kind, names: &[Arc<str>]) {
         note(&mut self.untold, now, kind, names);
     }
+}
+
+/// Whether a form of something that leads to clusters, older than the newest, may still be sent: a
+/// listener's place is with the newest routes, and what is to go must get no new reference.
+fn stands(view: View<'_>, resource: &Resource) -> bool {
+    let mut references = resource.references.iter();
+    resource.kind != Kind::Listener
+        && references.all(|(kind, name)| view.snapshot.get(*kind, name).is_some())
 }
 
 /// Notes that something is so of these of a kind, and of no others.

@@ -142,7 +142,8 @@ impl Stream {
         kind.filter(is_there)
     }
 
-    /// Takes in a new snapshot; an older one that was not sent yet never is.
+    /// Takes in a new snapshot; what was in an older one alone, and was not sent yet, never is, but
+    /// for a form that waits for its clusters while the newer one would wait for more.
     pub fn snapshot(&mut self, now: Duration, snapshot: Arc<Snapshot>) -> Output {
         let snapshot = match self.variant {
             Variant::Delta => snapshot,

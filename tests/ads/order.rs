@@ -34,6 +34,60 @@ async fn routes_to_a_new_cluster_wait_for_its_endpoints() {
 }
 
 #[tokio::test]
+async fn routes_are_not_held_up_by_what_is_edited_while_they_wait() {
+    play(
+        "serve cluster a:1, listener l:1 > r, route r:1 > a
+         > cluster
+         < cluster a:1
+         > cluster ack
+         > listener
+         < listener l:1
+         > listener ack
+         > route +r
+         < route r:1
+         > route ack
+         serve cluster a:1, cluster b:1, listener l:1 > r, route r:2 > a b
+         < cluster b:1
+         serve cluster a:1, cluster b:1, cluster c:1, listener l:1 > r, route r:3 > a b c
+         < nothing
+         > cluster ack
+         < cluster c:1
+         < route r:2
+         > route ack
+         < nothing
+         > cluster ack
+         < route r:3",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn routes_that_waited_are_not_sent_once_what_they_need_is_to_go() {
+    play(
+        "serve cluster a:1, listener l:1 > r, route r:1 > a
+         > cluster
+         < cluster a:1
+         > cluster ack
+         > listener
+         < listener l:1
+         > listener ack
+         > route +r
+         < route r:1
+         > route ack
+         serve cluster a:1, cluster b:1, listener l:1 > r, route r:2 > a b
+         < cluster b:1
+         serve cluster a:1, cluster c:1, listener l:1 > r, route r:3 > a c
+         < nothing
+         > cluster ack
+         < cluster c:1 -b
+         < nothing
+         > cluster ack
+         < route r:3",
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_route_to_usable_clusters_does_not_wait_for_others() {
     play(
         "serve cluster a:1, listener l:1 > r s, route r:1 > a, route s:1 > a
