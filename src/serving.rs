@@ -11,12 +11,10 @@ mod load_reports;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterStats;
-use futures::future::Shared;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::watch as channel;
@@ -29,9 +27,6 @@ use ledger::Ledger;
 
 /// How often proxies report.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Resolves when the server is to stop; every stream of a service ends with it.
-type Stopped = Shared<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
 /// Which chains there are: by Gateway (`namespace/name`) and chain the names of each tier's
 /// members.

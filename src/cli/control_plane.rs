@@ -21,7 +21,7 @@ use crate::source::Update;
 use crate::source::files::{Files, WatchError};
 use crate::translate;
 use crate::trust::Tls;
-use crate::xds::server::{self, Listener, Shared};
+use crate::xds::server::{self, Listener, Ready, Shared};
 
 /// Updates of a source that may wait to be taken in; a source that is quicker waits itself.
 const WAITING_UPDATES: usize = 16;
@@ -164,7 +164,10 @@ impl Prepared {
             Some(tls) => Listener::Tls(self.sockets.xds, tls),
             None => Listener::Tcp(self.sockets.xds),
         };
-        let shared = self.shared.clone();
+        let shared = Shared {
+            ready: ready(self.states.clone(), self.gates.clone()),
+            ..self.shared.clone()
+        };
         let (serves, served) = oneshot::channel();
         tasks.spawn(async move {
             let _serves: oneshot::Sender<()> = serves;
@@ -193,6 +196,12 @@ impl Prepared {
             served,
         }
     }
+}
+
+/// What gRPC's health says: what /readyz does, but for Envoys under this Locum, which wait for its
+/// xDS server, not it for them.
+fn ready(states: watch::Receiver<Arc<pipeline::State>>, gates: Vec<Gate>) -> Ready {
+    Ready::when(move || states.borrow().revision > 0 && gates.iter().all(Gate::is_open))
 }
 
 /// Files as source: sends what is in them, and what becomes of them.

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::sync::mpsc;
@@ -11,8 +12,10 @@ use tokio::sync::mpsc;
 use super::control_plane::{Prepared, Sockets, read};
 use super::kubernetes::KubernetesOptions;
 use super::log_changes::log_changes;
-use super::options::{DefaultListen, ServerAddresses, ServerOptions, SourceOptions, every_address};
-use super::replica::{Plan, Replica, ReplicaOptions};
+use super::options::{
+    DefaultListen, ServerAddresses, ServerOptions, SourceOptions, duration, every_address,
+};
+use super::replica::{DRAIN, Plan, Replica, ReplicaOptions};
 use super::signals::Signals;
 use super::tls::{Known, TlsOptions};
 use crate::replicas;
@@ -47,6 +50,11 @@ pub(super) struct Options {
     /// [default with resources of a cluster: every address, port 18081]
     #[arg(long, env = "LOCUM_HEALTH_ADDRESS", value_name = "ADDRESS:PORT")]
     health_address: Option<SocketAddr>,
+    /// Over what time Envoys are let go one after another when Locum ends, to be taken by other
+    /// replicas; where they are few it takes less
+    /// [default: 10s with resources of a cluster, else 0s]
+    #[arg(long, env = "LOCUM_DRAIN_TIME", value_name = "DURATION", value_parser = duration)]
+    drain_time: Option<Duration>,
     #[command(flatten)]
     tls: TlsOptions,
     #[command(flatten)]
@@ -79,6 +87,8 @@ impl Options {
         let sockets = bind(addresses).await?;
         let files = Files::new(source.paths, source.namespace);
         let mut prepared = Prepared::new(sockets, source.translation);
+        // Nobody is known who could take the Envoys.
+        prepared.shared.drain = self.drain_time.unwrap_or_default();
         if let Known::Files(tls, renewed) = known {
             prepared.over_tls(tls);
             // It ends with the process.
@@ -108,6 +118,7 @@ impl Options {
             translation,
             domain,
             known,
+            drain: self.drain_time.unwrap_or(DRAIN),
         };
         Replica::start(plan, sockets).serve(signals).await
     }
@@ -120,7 +131,8 @@ async fn bind(addresses: ServerAddresses) -> anyhow::Result<Sockets> {
     Ok(sockets)
 }
 
-/// Serves what `source` reads until a signal comes.
+/// Serves what `source` reads until a signal comes, and lets the Envoys go; a second signal ends it at
+/// once.
 async fn serve<S>(
     prepared: Prepared,
     source: impl FnOnce(mpsc::Sender<Update>) -> S,
@@ -142,6 +154,9 @@ where
         () = signals.next() => {}
     }
     drop(stop);
-    control_plane.served().await;
+    tokio::select! {
+        () = control_plane.served() => {}
+        () = signals.next() => {}
+    }
     Ok(ExitCode::SUCCESS)
 }

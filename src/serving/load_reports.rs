@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::service::load_stats::v3 as load_stats;
-use futures::{FutureExt, Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use load_stats::load_reporting_service_server::LoadReportingService;
 use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::serving::{REPORT_INTERVAL, Serving, Stopped};
+use crate::serving::{REPORT_INTERVAL, Serving};
 use crate::trust::Peer;
 use crate::xds::proxy::Proxy;
 use crate::xds::wire;
@@ -22,16 +22,12 @@ const FIRST_MESSAGE_BOUND: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub struct LoadReports {
     serving: Arc<Serving>,
-    stopped: Stopped,
 }
 
 impl LoadReports {
-    /// A service that ends its streams when `stopped` resolves.
-    pub fn new(serving: Arc<Serving>, stopped: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self {
-            serving,
-            stopped: stopped.boxed().shared(),
-        }
+    /// A service that enters what it hears in `serving`.
+    pub fn new(serving: Arc<Serving>) -> Self {
+        Self { serving }
     }
 }
 
@@ -99,9 +95,11 @@ impl LoadReportingService for LoadReports {
         &self,
         request: Request<Streaming<load_stats::LoadStatsRequest>>,
     ) -> Result<Response<Self::StreamLoadStatsStream>, Status> {
+        let peer = Peer::of(&request);
+        let left = peer.line().left();
         let reports = Reports {
             serving: self.serving.clone(),
-            peer: Peer::of(&request),
+            peer,
             requests: request.into_inner(),
             proxy: None,
         };
@@ -109,8 +107,6 @@ impl LoadReportingService for LoadReports {
             let next = reports.next().await?;
             Ok(next.map(|next| (next, reports)))
         });
-        Ok(Response::new(Box::pin(
-            responses.take_until(self.stopped.clone()),
-        )))
+        Ok(Response::new(Box::pin(responses.take_until(left))))
     }
 }

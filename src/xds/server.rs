@@ -2,12 +2,16 @@
 //!
 //! In: the [`Board`] that the pipeline publishes on, and proxies that connect. Out: responses to
 //! them, entries in [`Clients`], metrics and log lines. Load reports, those who watch them and other
-//! replicas are let in by the same door. It decides nothing about the protocol; that is
+//! replicas are let in by the same door, as are questions about health and about what is served. It decides nothing about the protocol; that is
 //! [`crate::xds::stream`].
 
 mod board;
 mod complaints;
+mod connections;
 mod door;
+mod health;
+mod reflection;
+mod services;
 mod stream;
 
 use std::future::Future;
@@ -25,10 +29,15 @@ use load_stats::load_reporting_service_server::LoadReportingServiceServer;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
 pub use board::{Board, Published};
 use complaints::Complaints;
+use connections::Connections;
+use health::Health;
+pub use health::Ready;
+use services::Services;
 
 use crate::api::v1::serving_server::ServingServer;
 use crate::replicas::{Observe, Own};
@@ -58,7 +67,7 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long that sign may take before the connection is dropped.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long connections may take to end when the server does.
+/// How long a connection may take to end once it was told to.
 pub const SHUTDOWN_BOUND: Duration = Duration::from_secs(3);
 
 /// Where the server listens.
@@ -93,6 +102,11 @@ pub struct Shared {
     pub serving: Arc<Serving>,
     /// What other replicas may ask for; nothing where there are none.
     pub own: Option<Own>,
+    /// What [gRPC's health](https://grpc.io/docs/guides/health-checking/) says.
+    pub ready: Ready,
+    /// Over what time proxies are let go when the server ends, if they are many. Zero lets all go at
+    /// once, which is right where no other server could take them.
+    pub drain: Duration,
 }
 
 /// The discovery service.
@@ -100,80 +114,62 @@ pub struct Shared {
 struct Ads {
     shared: Shared,
     complaints: Arc<Complaints>,
-    /// Holds a value as long as the server is to run.
-    running: watch::Receiver<bool>,
     places: Arc<Semaphore>,
 }
 
-/// Serves discovery to proxies until `shutdown` comes; then ends every stream, so that proxies look
-/// for another server, and returns within [`SHUTDOWN_BOUND`].
+/// Serves discovery to proxies until `shutdown` comes. Then nobody is let in any more, and
+/// connections are told to go elsewhere one by one, over [`Shared::drain`]: their streams end, while
+/// the others are served on. Returns within [`SHUTDOWN_BOUND`] after the last.
 pub async fn serve(
     listener: Listener,
     shared: Shared,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let (stop, running) = watch::channel(true);
-    let serving = shared.serving.clone();
-    let own = shared.own.clone();
-    let observe = own.map(|own| Observe::service(own, stopped(running.clone())));
-    let reports = LoadReports::new(serving.clone(), stopped(running.clone()));
-    let watch = Watch::new(serving, stopped(running.clone()));
     let refusals = door::Refusals::counted_in(shared.metrics.clone());
-    let ads = Ads {
-        shared,
-        complaints: refusals.complaints.clone(),
-        running: running.clone(),
-        places: Arc::new(Semaphore::new(MAX_STREAMS)),
-    };
-    let router = tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
-        .add_service(
-            AggregatedDiscoveryServiceServer::new(ads).max_decoding_message_size(MAX_MESSAGE_BYTES),
-        )
-        .add_service(
-            LoadReportingServiceServer::new(reports).max_decoding_message_size(MAX_MESSAGE_BYTES),
-        )
-        .add_service(ServingServer::new(watch))
-        .add_optional_service(observe);
-    let closed = stopped(running.clone());
-    let stopped = stopped(running);
-    let served = async {
-        match listener {
-            Listener::Tcp(listener) => {
-                let incoming = door::plain(listener);
-                router.serve_with_incoming_shutdown(incoming, stopped).await
-            }
-            Listener::Tls(listener, tls) => {
-                let incoming = door::tls(listener, tls, refusals, closed);
-                router.serve_with_incoming_shutdown(incoming, stopped).await
-            }
-            Listener::Unix(listener) => {
-                let incoming = door::unix(listener);
-                router.serve_with_incoming_shutdown(incoming, stopped).await
-            }
+    let drain = shared.drain;
+    let (stop, runs) = watch::channel(true);
+    let complaints = refusals.complaints.clone();
+    let mut connections = Connections::new(services(shared, complaints, runs));
+    match listener {
+        Listener::Tcp(listener) => {
+            let incoming = door::plain(listener);
+            connections.accept(incoming, shutdown).await?;
         }
-    };
-    tokio::pin!(served);
-    tokio::select! {
-        ended = &mut served => return Ok(ended?),
-        () = shutdown => {}
+        Listener::Tls(listener, tls) => {
+            let incoming = door::tls(listener, tls, refusals);
+            connections.accept(incoming, shutdown).await?;
+        }
+        Listener::Unix(listener) => {
+            let incoming = door::unix(listener);
+            connections.accept(incoming, shutdown).await?;
+        }
     }
     stop.send_replace(false);
-    match tokio::time::timeout(SHUTDOWN_BOUND, served).await {
-        Ok(ended) => Ok(ended?),
-        Err(_) => {
-            tracing::warn!("some proxies did not close their connections in time");
-            Ok(())
-        }
-    }
+    Ok(connections.drain(drain).await?)
 }
 
-/// Resolves when the server is to stop.
-async fn stopped(mut running: watch::Receiver<bool>) {
-    // An error means that the server's future was dropped, which stops it too.
-    let _ = running.wait_for(|running| !running).await;
+/// All that is answered at the door. `runs` holds a value as long as the server is to run.
+fn services(shared: Shared, complaints: Arc<Complaints>, runs: watch::Receiver<bool>) -> Routes {
+    let (ready, board) = (shared.ready.clone(), shared.board.clone());
+    let reports = LoadReports::new(shared.serving.clone());
+    let watch = Watch::new(shared.serving.clone());
+    let observe = shared.own.clone().map(Observe::service);
+    let ads = Ads {
+        shared,
+        complaints,
+        places: Arc::new(Semaphore::new(MAX_STREAMS)),
+    };
+    let mut services = Services::default();
+    services.add(
+        AggregatedDiscoveryServiceServer::new(ads).max_decoding_message_size(MAX_MESSAGE_BYTES),
+    );
+    services
+        .add(LoadReportingServiceServer::new(reports).max_decoding_message_size(MAX_MESSAGE_BYTES));
+    services.add(ServingServer::new(watch));
+    if let Some(observe) = observe {
+        services.add(observe);
+    }
+    services.described(|names| Health::service(ready, board, runs, names))
 }
 
 type Responses<T> = Pin<Box<dyn futures::Stream<Item = Result<T, Status>> + Send>>;
@@ -224,9 +220,8 @@ impl Ads {
             requests: request.into_inner(),
             responses: sender,
         };
-        let stopped = stopped(self.running.clone());
         tokio::spawn(async move {
-            session.run(stopped).await;
+            session.run().await;
             drop(place);
         });
         // Resources are copied into a message when the transport asks for it, not before: one that
