@@ -233,9 +233,10 @@ mod tests {
     fn kubernetes_waits_as_long_as_a_replica_takes_to_leave() {
         let deployment = include_str!("../../deploy/control-plane/deployment.yaml");
         let given = deployment.lines().find_map(|line| {
-            let seconds = line
+            let rest = line
                 .trim()
                 .strip_prefix("terminationGracePeriodSeconds: ")?;
+            let seconds = rest.split_whitespace().next()?;
             seconds.parse().ok().map(Duration::from_secs)
         });
         let taken = LEAVE_PAUSE + DRAIN + SHUTDOWN_BOUND;

@@ -13,7 +13,8 @@ use super::control_plane::{Prepared, Sockets, read};
 use super::kubernetes::KubernetesOptions;
 use super::log_changes::log_changes;
 use super::options::{
-    DefaultListen, ServerAddresses, ServerOptions, SourceOptions, duration, every_address,
+    DefaultListen, Misuse, ServerAddresses, ServerOptions, SourceOptions, XdsListen, duration,
+    every_address,
 };
 use super::replica::{DRAIN, Plan, Replica, ReplicaOptions};
 use super::signals::Signals;
@@ -39,8 +40,8 @@ const HEALTH_PORT: u16 = 18081;
   locum serve
   locum serve --namespaces shop,blog --controller-name gateway.envoyproxy.io/gatewayclass-controller
   locum serve -f manifests/
-  locum serve -f manifests/ --xds-address 0.0.0.0:18000 --log-format json
-  locum serve -f manifests/ --tls-cert tls.crt --tls-key tls.key --tls-client-ca ca.crt")]
+  locum serve -f manifests/ --xds-address unix:/run/locum/xds.sock --xds-socket-mode 0660
+  locum serve -f manifests/ --xds-address 0.0.0.0:18000 --tls-cert tls.crt --tls-key tls.key --tls-client-ca ca.crt")]
 pub(super) struct Options {
     #[command(flatten)]
     source: SourceOptions,
@@ -79,11 +80,18 @@ impl Options {
         self.replica.refuse()?;
         let source = self.source.files(DefaultListen::Everywhere)?;
         let domain = self.tls.domain(NAMESPACE)?;
-        let known = self.tls.known(&domain)?;
         let addresses = ServerAddresses {
             health: self.health_address,
-            ..self.servers.local()
+            ..self.servers.local()?
         };
+        let insecure = self.tls.insecure();
+        addresses.admin_is_local(insecure)?;
+        let known = self.tls.known(&domain)?;
+        match (&known, &addresses.xds) {
+            (Known::Files(..), XdsListen::Unix(_)) => return Err(tls_over_socket().into()),
+            (Known::Files(..), XdsListen::Ip(_)) => {}
+            _ => addresses.xds_is_local(insecure, GIVE_CERTIFICATES)?,
+        }
         let sockets = bind(addresses).await?;
         let files = Files::new(source.paths, source.namespace);
         let mut prepared = Prepared::new(sockets, source.translation);
@@ -101,6 +109,15 @@ impl Options {
         let translation = self.source.kubernetes()?;
         let member = self.replica.member()?;
         let domain = self.tls.domain(&member.namespace)?;
+        let everywhere = SocketAddr::from((every_address(), HEALTH_PORT));
+        let health = self.health_address.unwrap_or(everywhere);
+        let addresses = self.servers.everywhere(health)?;
+        addresses.admin_is_local(self.tls.insecure())?;
+        if let XdsListen::Unix(_) = addresses.xds {
+            let message = "--xds-address: replicas hear each other at it, so it has to be an address \
+                           and a port; unix:PATH is for resources from files (-f)";
+            return Err(Misuse::new(message.into()).into());
+        }
         let known = self.tls.known(&domain)?;
         let controllers = translation.controller_names.clone();
         let (client, what) = self.kubernetes.connect(controllers).await?;
@@ -108,9 +125,7 @@ impl Options {
             own_service: Some(ObjectName::new(&member.namespace, replicas::SERVICE)),
             ..what
         };
-        let everywhere = SocketAddr::from((every_address(), HEALTH_PORT));
-        let health = self.health_address.unwrap_or(everywhere);
-        let sockets = bind(self.servers.everywhere(health)).await?;
+        let sockets = bind(addresses).await?;
         let plan = Plan {
             member,
             client,
@@ -124,9 +139,19 @@ impl Options {
     }
 }
 
+/// What to do instead of meeting Envoys in plaintext.
+const GIVE_CERTIFICATES: &str =
+    "give --tls-cert, --tls-key and --tls-client-ca, which `locum certs` makes";
+
+fn tls_over_socket() -> Misuse {
+    let message =
+        "--tls-cert: over unix:PATH there is no TLS; who may come, --xds-socket-mode says";
+    Misuse::new(message.into())
+}
+
 async fn bind(addresses: ServerAddresses) -> anyhow::Result<Sockets> {
     let sockets = Sockets::bind(addresses, None).await?;
-    let addresses = sockets.addresses;
+    let addresses = &sockets.addresses;
     tracing::info!(xds = %addresses.xds, admin = %addresses.admin, "serving");
     Ok(sockets)
 }

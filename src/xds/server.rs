@@ -12,6 +12,7 @@ mod door;
 mod health;
 mod reflection;
 mod services;
+pub mod socket;
 mod stream;
 
 use std::future::Future;
