@@ -11,6 +11,7 @@ mod load_reports;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -94,7 +95,31 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub struct Serving {
     ledger: Mutex<Ledger>,
+    /// How many streams there were.
+    streams: AtomicU64,
     state: channel::Sender<Arc<State>>,
+}
+
+/// One stream of load reports; what was said on it goes with it.
+#[derive(Debug)]
+struct Reporter {
+    serving: Arc<Serving>,
+    gateway: String,
+    stream: u64,
+}
+
+impl Reporter {
+    fn report(&self, stats: &[ClusterStats]) {
+        let mut ledger = self.serving.lock();
+        ledger.report(Timestamp::now(), &self.gateway, self.stream, stats);
+        self.serving.publish(&ledger);
+    }
+}
+
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        self.report(&[]);
+    }
 }
 
 impl Serving {
@@ -115,16 +140,13 @@ impl Serving {
         self.state.borrow().clone()
     }
 
-    fn report(&self, gateway: &str, node: &str, stats: &[ClusterStats]) {
-        let mut ledger = self.lock();
-        ledger.report(Timestamp::now(), gateway, node, stats);
-        self.publish(&ledger);
-    }
-
-    fn forget(&self, gateway: &str, node: &str) {
-        let mut ledger = self.lock();
-        ledger.report(Timestamp::now(), gateway, node, &[]);
-        self.publish(&ledger);
+    /// A stream on which a proxy of `gateway` reports.
+    fn reporter(self: &Arc<Self>, gateway: &str) -> Reporter {
+        Reporter {
+            serving: self.clone(),
+            gateway: gateway.to_owned(),
+            stream: self.streams.fetch_add(1, Ordering::Relaxed),
+        }
     }
 
     fn publish(&self, ledger: &Ledger) {

@@ -10,7 +10,7 @@ use load_stats::load_reporting_service_server::LoadReportingService;
 use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::serving::{REPORT_INTERVAL, Serving};
+use crate::serving::{REPORT_INTERVAL, Reporter, Serving};
 use crate::trust::Peer;
 use crate::xds::proxy::Proxy;
 use crate::xds::wire;
@@ -31,48 +31,35 @@ impl LoadReports {
     }
 }
 
-/// One proxy's stream; the proxy's counts go with it.
+/// One stream, and from its first message on who reports.
 struct Reports {
     serving: Arc<Serving>,
     peer: Peer,
     requests: Streaming<load_stats::LoadStatsRequest>,
-    proxy: Option<Proxy>,
-}
-
-impl Drop for Reports {
-    fn drop(&mut self) {
-        if let Some(proxy) = &self.proxy {
-            self.serving.forget(&proxy.gateway, &proxy.id);
-        }
-    }
+    known: Option<(Proxy, Reporter)>,
 }
 
 impl Reports {
     /// What is to be sent next: how to report, after the first message, and then nothing until the
     /// stream ends.
     async fn next(&mut self) -> Result<Option<load_stats::LoadStatsResponse>, Status> {
-        if self.proxy.is_none() {
+        let Some((proxy, reporter)) = &self.known else {
             let first = timeout(FIRST_MESSAGE_BOUND, self.requests.message()).await;
             let first =
                 first.map_err(|_| Status::deadline_exceeded("no load report in time"))??;
             let Some(first) = first else { return Ok(None) };
             let proxy = Proxy::of(first.node.as_ref())?;
             self.peer.may_be_proxy_of(&proxy.gateway)?;
-            self.proxy = Some(proxy);
-            self.take(&first);
+            let reporter = self.serving.reporter(&proxy.gateway);
+            reporter.report(&first.cluster_stats);
+            self.known = Some((proxy, reporter));
             return Ok(Some(how_to_report()));
-        }
+        };
         while let Some(report) = self.requests.message().await? {
-            self.take(&report);
+            proxy.must_be(report.node.as_ref())?;
+            reporter.report(&report.cluster_stats);
         }
         Ok(None)
-    }
-
-    fn take(&self, report: &load_stats::LoadStatsRequest) {
-        if let Some(proxy) = &self.proxy {
-            self.serving
-                .report(&proxy.gateway, &proxy.id, &report.cluster_stats);
-        }
     }
 }
 
@@ -101,7 +88,7 @@ impl LoadReportingService for LoadReports {
             serving: self.serving.clone(),
             peer,
             requests: request.into_inner(),
-            proxy: None,
+            known: None,
         };
         let responses = stream::try_unfold(reports, async |mut reports| {
             let next = reports.next().await?;

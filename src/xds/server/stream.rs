@@ -80,12 +80,17 @@ impl<R: Request> Session<R> {
             .await
             .map_err(|_| Status::deadline_exceeded("no discovery request in time"))??
             .ok_or_else(|| Status::cancelled("the stream was closed before its first request"))?;
-        let proxy = self.proxy(first.node()).inspect_err(|status| {
-            self.shared.metrics.rejected();
-            let what = format!("proxy refused: {}", status.message());
-            self.complaints.warn(&self.peer, &what);
-        })?;
+        let proxy = self.proxy(first.node());
+        let proxy = proxy.map_err(|status| self.refuse(status))?;
         Ok((proxy, first))
+    }
+
+    /// Notes that the proxy is refused.
+    fn refuse(&self, status: Status) -> Status {
+        self.shared.metrics.rejected();
+        let what = format!("proxy refused: {}", status.message());
+        self.complaints.warn(&self.peer, &what);
+        status
     }
 
     /// Who the proxy says it is, if its certificate says so too.
@@ -170,6 +175,9 @@ impl<R: Request> Conversation<R> {
 
     fn take_request(&mut self, request: &R) -> Result<(), Status> {
         self.session.shared.metrics.request();
+        self.proxy
+            .must_be(request.node())
+            .map_err(|refused| self.session.refuse(refused.into()))?;
         let now = self.start.elapsed();
         let output = self
             .connection
