@@ -22,7 +22,8 @@ use crate::serving;
 use crate::source::Update;
 use crate::source::files::{Files, WatchError};
 use crate::translate;
-use crate::trust::Tls;
+use crate::trust::{self, Tls};
+use crate::xds::metrics::Metrics;
 use crate::xds::server::socket::{self, SocketFile};
 use crate::xds::server::{self, Listener, Ready, Shared};
 
@@ -164,6 +165,9 @@ impl Prepared {
 
     /// Meets proxies over mutual TLS; not ready before it has credentials.
     pub(super) fn over_tls(&mut self, tls: Tls) {
+        trust::register(tls.clone(), &mut self.registry);
+        let clients = self.shared.clients.clone();
+        Metrics::register_certificates(clients, &mut self.registry);
         let asked = tls.clone();
         let missing = Gate::new(move || asked.missing().into_iter().collect());
         self.gates.push(missing);

@@ -9,6 +9,7 @@ mod board;
 mod complaints;
 mod connections;
 mod door;
+mod expiry;
 mod health;
 mod reflection;
 mod services;
@@ -29,6 +30,7 @@ use futures::StreamExt;
 use load_stats::load_reporting_service_server::LoadReportingServiceServer;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
@@ -127,7 +129,9 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let refusals = door::Refusals::counted_in(shared.metrics.clone());
-    let drain = shared.drain;
+    let (drain, clients) = (shared.drain, shared.clients.clone());
+    // It ends with this.
+    let mut watched = JoinSet::new();
     let (stop, runs) = watch::channel(true);
     let complaints = refusals.complaints.clone();
     let mut connections = Connections::new(services(shared, complaints, runs));
@@ -138,6 +142,7 @@ pub async fn serve(
         }
         Listener::Tls(listener, tls) => {
             let incoming = door::tls(listener, tls, refusals);
+            watched.spawn(expiry::watch(clients));
             connections.accept(incoming, shutdown).await?;
         }
         Listener::Unix(listener) => {

@@ -1,5 +1,6 @@
 //! Mutual TLS: who is let in, what for, and renewal while a real Envoy serves.
 
+mod expiry;
 mod refused;
 
 use std::net::SocketAddr;

@@ -157,8 +157,8 @@ async fn let_in(listener: TcpListener, tls: Tls, refusals: Refusals, incoming: &
             // Failing that, answers are only slower.
             let _ = stream.set_nodelay(true);
             match tls.accept(stream).await {
-                Ok((io, identity)) => {
-                    let peer = Peer::new(Some(address), identity);
+                Ok((io, identity, until)) => {
+                    let peer = Peer::new(Some(address), identity).until(until);
                     // An error means that the server has ended.
                     let _ = incoming.send(Ok(Connection::new(io, peer))).await;
                 }

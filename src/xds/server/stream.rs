@@ -109,10 +109,12 @@ impl<R: Request> Session<R> {
             "proxy connected"
         );
         let mut conversation = Conversation {
-            connection: self
-                .shared
-                .clients
-                .connect(proxy.clone(), self.peer.address(), variant),
+            connection: self.shared.clients.connect(
+                proxy.clone(),
+                self.peer.address(),
+                self.peer.certificate_expires(),
+                variant,
+            ),
             board: self.shared.board.subscribe(&proxy.gateway),
             session: self,
             proxy,
