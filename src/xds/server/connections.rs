@@ -127,7 +127,8 @@ impl Connections {
         &mut self,
         ended: Result<Result<(u64, End), tonic::transport::Error>, tokio::task::JoinError>,
     ) -> Result<(), tonic::transport::Error> {
-        let ended = ended.expect("nobody ends a connection's task, and it has nothing to panic at");
+        // An error means that the process ends, or is a panic, which is reported where it happens.
+        let Ok(ended) = ended else { return Ok(()) };
         let (id, end) = ended?;
         self.lines.remove(&id);
         self.late += usize::from(end == End::Late);
