@@ -1,9 +1,9 @@
 //! Compiles the protobuf sources that the crate needs at run time.
 //!
-//! Two things go to `OUT_DIR`: the server code of Locum's own API (`proto/locum/v1`), and a
-//! descriptor set of the Envoy messages that Locum sends, from the protos that ship inside the
-//! envoy-types crate. The descriptors are what canonical encoding and canonical JSON walk by.
-//! No `protoc` is needed.
+//! Three things go to `OUT_DIR`: the server code of Locum's own API (`proto/locum/v1`), its
+//! descriptors, and a descriptor set of the Envoy messages that Locum sends and the Envoy services
+//! that it serves, from the protos that ship inside the envoy-types crate. The descriptors are what
+//! canonical encoding and canonical JSON walk by, and what reflection tells. No `protoc` is needed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,8 +16,9 @@ use protox::Compiler;
 const LOCUM_PROTOS: &[&str] = &["locum/v1/replicas.proto", "locum/v1/serving.proto"];
 
 /// Every file with a message that Locum puts into a discovery response, a bootstrap or an `Any`
-/// inside them, or that Envoy's `/config_dump` wraps them in; and a few that those use
-/// who serve resources of their own (tcp_proxy, filters that come by ECDS or ask by VHDS). What they import comes along.
+/// inside them, or that Envoy's `/config_dump` wraps them in; a few that those use who serve resources
+/// of their own (tcp_proxy, filters that come by ECDS or ask by VHDS); and the services that are
+/// served. What they import comes along.
 const ENVOY_PROTOS: &[&str] = &[
     "envoy/admin/v3/config_dump.proto",
     "envoy/config/bootstrap/v3/bootstrap.proto",
@@ -44,6 +45,8 @@ const ENVOY_PROTOS: &[&str] = &[
     "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.proto",
     "envoy/extensions/transport_sockets/tls/v3/tls.proto",
     "envoy/extensions/upstreams/http/v3/http_protocol_options.proto",
+    "envoy/service/discovery/v3/ads.proto",
+    "envoy/service/load_stats/v3/lrs.proto",
 ];
 
 /// The folders of envoy-types' `proto/` that its files import from.
@@ -63,9 +66,15 @@ fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=Cargo.lock");
     println!("cargo::rerun-if-changed=proto");
     compile_own_api()?;
+    let own = descriptors(&[PathBuf::from("proto")], LOCUM_PROTOS).context("proto/")?;
+    fs::write(out.join("locum.bin"), own).context("writing the descriptor set")?;
     let protos = envoy_types_folder()?.join("proto");
-    let descriptors = envoy_descriptors(&protos)?;
-    fs::write(out.join("envoy.bin"), descriptors).context("writing the descriptor set")
+    let includes: Vec<_> = ENVOY_INCLUDES
+        .iter()
+        .map(|folder| protos.join(folder))
+        .collect();
+    let envoys = descriptors(&includes, ENVOY_PROTOS).context("Envoy's protos")?;
+    fs::write(out.join("envoy.bin"), envoys).context("writing the descriptor set")
 }
 
 /// Server and client code for `proto/`, in Rust.
@@ -78,15 +87,13 @@ fn compile_own_api() -> Result<()> {
         .context("generating code for proto/")
 }
 
-/// The encoded descriptor set of [`ENVOY_PROTOS`] and all they import.
-fn envoy_descriptors(protos: &Path) -> Result<Vec<u8>> {
-    let includes = ENVOY_INCLUDES.iter().map(|folder| protos.join(folder));
-    let mut compiler = Compiler::new(includes).context("envoy-types' proto folder")?;
+/// The encoded descriptor set of these files and all they import.
+fn descriptors(includes: &[PathBuf], files: &[&str]) -> Result<Vec<u8>> {
+    let mut compiler = Compiler::new(includes).context("the folders to import from")?;
     compiler
         .include_imports(true)
         .include_source_info(false)
-        .open_files(ENVOY_PROTOS)
-        .context("compiling Envoy's protos")?;
+        .open_files(files)?;
     // Encoded by protox itself: prost's types would lose the options that are extensions,
     // `sensitive` among them.
     Ok(compiler.encode_file_descriptor_set())

@@ -7,8 +7,10 @@
 mod ready;
 mod tls;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::bootstrap::v3 as pb;
@@ -26,6 +28,7 @@ use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_optio
 use envoy_types::pb::google::protobuf::{Struct, Value, value};
 use envoy_types::util::pack_any;
 use prost::{Message as _, Name as _};
+use serde::{Deserialize, Serialize};
 
 use crate::model::MAX_EXPRESSION;
 use crate::resource::ObjectName;
@@ -75,8 +78,10 @@ pub struct Bootstrap {
     pub ready_port: Option<u16>,
 }
 
-/// Where a proxy finds Locum's xDS server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a proxy finds Locum's xDS server. In text an address or a name with a port, or `unix:` and a
+/// path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum XdsAddress {
     Ip(SocketAddr),
     /// A name that the proxy looks up, and the port.
@@ -91,6 +96,51 @@ pub enum AdminAddress {
     Ip(SocketAddr),
     /// A Unix socket's path; only its owner may use it.
     Unix(PathBuf),
+}
+
+impl fmt::Display for XdsAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(formatter),
+            Self::Name(name, port) => write!(formatter, "{name}:{port}"),
+            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl From<XdsAddress> for String {
+    fn from(address: XdsAddress) -> Self {
+        address.to_string()
+    }
+}
+
+impl TryFrom<String> for XdsAddress {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl FromStr for XdsAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
+            return Ok(Self::Unix(PathBuf::from(path)));
+        }
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(Self::Ip(address));
+        }
+        let parts = text.rsplit_once(':');
+        let named = parts.and_then(|(name, port)| Some((name, port.parse::<u16>().ok()?)));
+        match named {
+            Some((name, port)) if !name.is_empty() && !name.contains(':') && port != 0 => {
+                Ok(Self::Name(name.to_owned(), port))
+            }
+            _ => Err("expected HOST:PORT, such as 127.0.0.1:18000, or unix:PATH".into()),
+        }
+    }
 }
 
 impl Bootstrap {
@@ -278,4 +328,28 @@ fn overload_manager() -> OverloadManager {
 
 fn ip_address(address: SocketAddr) -> core::Address {
     socket_address(&address.ip().to_string(), address.port(), false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locum_is_found_by_address_by_name_or_by_socket() {
+        let read = str::parse::<XdsAddress>;
+        let ip = XdsAddress::Ip("127.0.0.1:18000".parse().unwrap());
+        let name = XdsAddress::Name("locum.system".into(), 18000);
+        let socket = XdsAddress::Unix("/run/x".into());
+        for (text, address) in [
+            ("127.0.0.1:18000", ip),
+            ("locum.system:18000", name),
+            ("unix:/run/x", socket),
+        ] {
+            assert_eq!(address.to_string(), text);
+            assert_eq!(read(text), Ok(address));
+        }
+        for text in ["locum.system", ":18000", "a:0", "unix:"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
 }

@@ -64,7 +64,7 @@ Each option can be given as an environment variable too; the command's --help na
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Options),
-    Serve(serve::Options),
+    Serve(Box<serve::Options>),
     Check(check::Options),
     Translate(translate::Options),
     Bootstrap(bootstrap::Options),

@@ -11,12 +11,11 @@ mod load_reports;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterStats;
-use futures::future::Shared;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::watch as channel;
@@ -29,9 +28,6 @@ use ledger::Ledger;
 
 /// How often proxies report.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Resolves when the server is to stop; every stream of a service ends with it.
-type Stopped = Shared<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
 /// Which chains there are: by Gateway (`namespace/name`) and chain the names of each tier's
 /// members.
@@ -99,7 +95,31 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub struct Serving {
     ledger: Mutex<Ledger>,
+    /// How many streams there were.
+    streams: AtomicU64,
     state: channel::Sender<Arc<State>>,
+}
+
+/// One stream of load reports; what was said on it goes with it.
+#[derive(Debug)]
+struct Reporter {
+    serving: Arc<Serving>,
+    gateway: String,
+    stream: u64,
+}
+
+impl Reporter {
+    fn report(&self, stats: &[ClusterStats]) {
+        let mut ledger = self.serving.lock();
+        ledger.report(Timestamp::now(), &self.gateway, self.stream, stats);
+        self.serving.publish(&ledger);
+    }
+}
+
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        self.report(&[]);
+    }
 }
 
 impl Serving {
@@ -120,16 +140,13 @@ impl Serving {
         self.state.borrow().clone()
     }
 
-    fn report(&self, gateway: &str, node: &str, stats: &[ClusterStats]) {
-        let mut ledger = self.lock();
-        ledger.report(Timestamp::now(), gateway, node, stats);
-        self.publish(&ledger);
-    }
-
-    fn forget(&self, gateway: &str, node: &str) {
-        let mut ledger = self.lock();
-        ledger.report(Timestamp::now(), gateway, node, &[]);
-        self.publish(&ledger);
+    /// A stream on which a proxy of `gateway` reports.
+    fn reporter(self: &Arc<Self>, gateway: &str) -> Reporter {
+        Reporter {
+            serving: self.clone(),
+            gateway: gateway.to_owned(),
+            stream: self.streams.fetch_add(1, Ordering::Relaxed),
+        }
     }
 
     fn publish(&self, ledger: &Ledger) {

@@ -13,6 +13,7 @@ pub mod folder;
 mod handshake;
 mod identity;
 mod line;
+mod metrics;
 pub mod secrets;
 mod tls;
 
@@ -25,4 +26,5 @@ pub use files::{Files, FilesError, Paths};
 pub use handshake::HandshakeError;
 pub use identity::{Domain, Identity, NAMESPACE, Peer, TRUST_DOMAIN};
 pub use line::Line;
-pub use tls::{Renewal, Texts, Tls, TlsError};
+pub use metrics::register;
+pub use tls::{Expiry, Renewal, Texts, Tls, TlsError};

@@ -114,17 +114,27 @@
 //! - JSON is read, and canonical bytes are made, by the descriptors that `build.rs` compiles: what
 //!   JSON packs of another type is refused, and a typed message that packs one with a map in it may
 //!   have another version after a restart, which costs sending it again.
+//! - `Listener::Unix` lets in whom the socket's file lets; [`socket`](server::socket) makes it with its mode.
 //! - `Listener::Tcp` is plaintext and believes every `node`; [`Listener::Tls`](server::Listener) is
 //!   Locum's mutual TLS, in which a certificate names the group, and so every name of a group is
 //!   `namespace/name`.
 //! - Nothing is kept on disk: after a start publish before you serve, or proxies wait.
 //!
+//! # Health and reflection
+//!
+//! On the same port the server answers `grpc.health.v1`, for itself and for each service: SERVING once
+//! there is a snapshot, or when [`Shared::ready`](server::Shared::ready) says so, and NOT_SERVING from
+//! the moment when it is to end. Tools that ask by server reflection (such as `grpcurl`) are told which
+//! services there are, and the descriptors of all messages in their responses.
+//!
 //! # Stopping
 //!
-//! [`serve`](server::serve) takes a future that says when. Then every stream ends with `UNAVAILABLE`,
-//! so that proxies look for another server at once, and `serve` returns within
-//! [`SHUTDOWN_BOUND`](server::SHUTDOWN_BOUND). Proxies keep what they have. To take a group's
-//! resources away from its proxies, [`withdraw`](server::Board::withdraw) them.
+//! [`serve`](server::serve) takes a future that says when. Then nobody is let in any more, and the
+//! connections are told to go elsewhere (GOAWAY) one by one: their streams end with `UNAVAILABLE`, so
+//! that proxies look for another server at once, while the others are served on. Over what time,
+//! [`Shared::drain`](server::Shared::drain) says; at most [`SHUTDOWN_BOUND`](server::SHUTDOWN_BOUND)
+//! later `serve` returns. Proxies keep what they have. To take a group's resources away from its
+//! proxies, [`withdraw`](server::Board::withdraw) them.
 //!
 //! # Inside
 //!

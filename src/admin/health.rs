@@ -20,6 +20,11 @@ impl Gate {
     pub fn new(missing: impl Fn() -> Vec<String> + Send + Sync + 'static) -> Self {
         Self(Arc::new(missing))
     }
+
+    /// Whether nothing is missing.
+    pub fn is_open(&self) -> bool {
+        (self.0)().is_empty()
+    }
 }
 
 impl fmt::Debug for Gate {

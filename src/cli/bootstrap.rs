@@ -1,10 +1,8 @@
 //! `locum bootstrap`: the configuration to start an Envoy with that shall serve a Gateway.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum, value_parser};
@@ -21,6 +19,7 @@ use crate::xds::message::Variant;
 #[command(after_help = "Examples:
   locum bootstrap --gateway default/eg > envoy.yaml && envoy -c envoy.yaml
   locum bootstrap --gateway default/eg --xds-address locum.locum-system:18000
+  locum bootstrap --gateway default/eg --xds-address unix:/run/locum/xds.sock
   locum bootstrap --gateway default/eg --xds-variant sotw
                                           for an Envoy that shall be told complete sets, not differences
   locum bootstrap --gateway default/eg --xds-address locum.locum-system:18000 --tls /etc/envoy/tls -d /run/envoy
@@ -40,7 +39,7 @@ pub(super) struct Options {
         value_name = "HOST:PORT",
         default_value = "127.0.0.1:18000"
     )]
-    xds_address: XdsTarget,
+    xds_address: XdsAddress,
     /// How the Envoy is told of changes: by differences (delta), or by complete sets of clusters and
     /// listeners (sotw, state of the world)
     #[arg(
@@ -86,9 +85,6 @@ pub(super) struct Options {
     form: FormatOption,
 }
 
-#[derive(Clone, Debug)]
-struct XdsTarget(XdsAddress);
-
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum XdsVariant {
     Delta,
@@ -106,7 +102,7 @@ impl Options {
                 None => host_name().ok_or_else(nameless)?,
             },
             gateway: self.gateway.0,
-            xds: self.xds_address.0,
+            xds: self.xds_address,
             variant: match self.xds_variant {
                 XdsVariant::Delta => Variant::Delta,
                 XdsVariant::Sotw => Variant::StateOfTheWorld,
@@ -126,7 +122,7 @@ impl Options {
         let (Some(tls), Some(directory)) = (&self.tls, &self.directory) else {
             return Ok(None);
         };
-        let server = match (&self.tls_server_name, &self.xds_address.0) {
+        let server = match (&self.tls_server_name, &self.xds_address) {
             (Some(name), _) if !name.is_empty() => name.clone(),
             (_, XdsAddress::Name(name, _)) => name.clone(),
             (_, XdsAddress::Ip(address)) => address.ip().to_string(),
@@ -167,41 +163,4 @@ fn write(bootstrap: &Bootstrap, directory: &Path, format: Format) -> anyhow::Res
 
 fn nameless() -> Misuse {
     Misuse::new("this machine has no name; give the Envoy one with --node-id".into())
-}
-
-impl FromStr for XdsTarget {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return Ok(Self(XdsAddress::Unix(PathBuf::from(path))));
-        }
-        if let Ok(address) = text.parse::<SocketAddr>() {
-            return Ok(Self(XdsAddress::Ip(address)));
-        }
-        let parts = text.rsplit_once(':');
-        let named = parts.and_then(|(name, port)| Some((name, port.parse::<u16>().ok()?)));
-        match named {
-            Some((name, port)) if !name.is_empty() && !name.contains(':') && port != 0 => {
-                Ok(Self(XdsAddress::Name(name.to_owned(), port)))
-            }
-            _ => Err("expected HOST:PORT, such as 127.0.0.1:18000, or unix:PATH".into()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn locum_is_found_by_address_by_name_or_by_socket() {
-        let read = |text: &str| text.parse::<XdsTarget>().map(|target| target.0);
-        let ip = "127.0.0.1:18000".parse().unwrap();
-        assert_eq!(read("127.0.0.1:18000"), Ok(XdsAddress::Ip(ip)));
-        let name = XdsAddress::Name("locum.system".into(), 18000);
-        assert_eq!(read("locum.system:18000"), Ok(name));
-        assert_eq!(read("unix:/run/x"), Ok(XdsAddress::Unix("/run/x".into())));
-        assert!(read("locum.system").is_err() && read(":18000").is_err() && read("a:0").is_err());
-    }
 }

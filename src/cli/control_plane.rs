@@ -4,25 +4,29 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::options::{Misuse, ServerAddresses};
+use super::options::{Misuse, ServerAddresses, XdsListen};
 use crate::admin::{self, Gate};
+use crate::bootstrap::XdsAddress;
 use crate::pipeline::{self, Pipeline};
 use crate::proxy::{Addresses, Proxies};
 use crate::serving;
 use crate::source::Update;
 use crate::source::files::{Files, WatchError};
 use crate::translate;
-use crate::trust::Tls;
+use crate::trust::{self, Tls};
+use crate::xds::metrics::Metrics;
 use crate::xds::proxy::Admission;
-use crate::xds::server::{self, Listener, Shared};
+use crate::xds::server::socket::{self, SocketFile};
+use crate::xds::server::{self, Listener, Ready, Shared};
 
 /// Updates of a source that may wait to be taken in; a source that is quicker waits itself.
 const WAITING_UPDATES: usize = 16;
@@ -31,7 +35,7 @@ const WAITING_UPDATES: usize = 16;
 /// taken is said first.
 #[derive(Debug)]
 pub(super) struct Sockets {
-    xds: TcpListener,
+    xds: XdsSocket,
     admin: TcpListener,
     health: Option<TcpListener>,
     pub(super) addresses: Addresses,
@@ -44,16 +48,14 @@ impl Sockets {
         options: ServerAddresses,
         previous: Option<Addresses>,
     ) -> anyhow::Result<Self> {
-        let wanted = options.xds;
-        let again = previous
-            .map(|addresses| addresses.xds)
-            .filter(|address| wanted.port() == 0 && address.ip() == wanted.ip());
-        let xds = match again {
-            Some(address) => match TcpListener::bind(address).await {
-                Ok(listener) => listener,
-                Err(_) => bind(wanted, "--xds-address").await?,
-            },
-            None => bind(wanted, "--xds-address").await?,
+        let xds = match options.xds {
+            XdsListen::Ip(address) => XdsSocket::Tcp(bind_again(address, previous).await?),
+            XdsListen::Unix(path) => {
+                let path = std::path::absolute(path)?;
+                let listening = socket::listen(&path, options.socket_mode);
+                let (listener, file) = listening.context("--xds-address")?;
+                XdsSocket::Unix(listener, file, path)
+            }
         };
         let admin = bind(options.admin, "--admin-address").await?;
         let health = match options.health {
@@ -61,7 +63,10 @@ impl Sockets {
             None => None,
         };
         let addresses = Addresses {
-            xds: xds.local_addr()?,
+            xds: match &xds {
+                XdsSocket::Tcp(listener) => XdsAddress::Ip(listener.local_addr()?),
+                XdsSocket::Unix(_, _, path) => XdsAddress::Unix(path.clone()),
+            },
             admin: admin.local_addr()?,
         };
         Ok(Self {
@@ -71,6 +76,32 @@ impl Sockets {
             addresses,
         })
     }
+}
+
+/// Where Envoys ask.
+#[derive(Debug)]
+enum XdsSocket {
+    Tcp(TcpListener),
+    Unix(UnixListener, SocketFile, PathBuf),
+}
+
+/// A listener at `wanted`; where that leaves the choice of the port, at the previous one if it is
+/// free.
+async fn bind_again(
+    wanted: SocketAddr,
+    previous: Option<Addresses>,
+) -> anyhow::Result<TcpListener> {
+    let again = previous.and_then(|addresses| match addresses.xds {
+        XdsAddress::Ip(address) => Some(address),
+        XdsAddress::Name(..) | XdsAddress::Unix(_) => None,
+    });
+    let again = again.filter(|address| wanted.port() == 0 && address.ip() == wanted.ip());
+    if let Some(address) = again
+        && let Ok(listener) = TcpListener::bind(address).await
+    {
+        return Ok(listener);
+    }
+    bind(wanted, "--xds-address").await
 }
 
 async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
@@ -135,6 +166,9 @@ impl Prepared {
 
     /// Meets proxies over mutual TLS; not ready before it has credentials.
     pub(super) fn over_tls(&mut self, tls: Tls) {
+        trust::register(tls.clone(), &mut self.registry);
+        let clients = self.shared.clients.clone();
+        Metrics::register_certificates(clients, &mut self.registry);
         let asked = tls.clone();
         let missing = Gate::new(move || asked.missing().into_iter().collect());
         self.gates.push(missing);
@@ -161,14 +195,20 @@ impl Prepared {
             runtime.block_on(pipeline.run(waiting));
             Ok(())
         });
-        let listener = match self.tls {
-            Some(tls) => Listener::Tls(self.sockets.xds, tls),
-            None => Listener::Tcp(self.sockets.xds),
+        let (listener, file) = match (self.sockets.xds, self.tls) {
+            (XdsSocket::Tcp(listener), Some(tls)) => (Listener::Tls(listener, tls), None),
+            (XdsSocket::Tcp(listener), None) => (Listener::Tcp(listener), None),
+            (XdsSocket::Unix(listener, file, _), _) => (Listener::Unix(listener), Some(file)),
         };
-        let shared = self.shared.clone();
+        let shared = Shared {
+            ready: ready(self.states.clone(), self.gates.clone()),
+            ..self.shared.clone()
+        };
         let (serves, served) = oneshot::channel();
         tasks.spawn(async move {
             let _serves: oneshot::Sender<()> = serves;
+            // Goes with the server.
+            let _file = file;
             Ok(server::serve(listener, shared, stop).await?)
         });
         let sources = admin::Sources {
@@ -194,6 +234,12 @@ impl Prepared {
             served,
         }
     }
+}
+
+/// What gRPC's health says: what /readyz does, but for Envoys under this Locum, which wait for its
+/// xDS server, not it for them.
+fn ready(states: watch::Receiver<Arc<pipeline::State>>, gates: Vec<Gate>) -> Ready {
+    Ready::when(move || states.borrow().revision > 0 && gates.iter().all(Gate::is_open))
 }
 
 /// Files as source: sends what is in them, and what becomes of them.

@@ -15,6 +15,7 @@ use crate::resource::{ObjectName, names};
 use crate::source::Update;
 use crate::source::files::Files;
 use crate::translate::{self, GatewayAddresses};
+use crate::xds::server::socket::SOCKET_MODE;
 
 /// The controller name whose GatewayClasses are Locum's.
 pub(super) const CONTROLLER_NAME: &str = "locum.dev/gatewayclass-controller";
@@ -211,12 +212,16 @@ fn controller_names(own: &[&str], given: Vec<String>) -> Result<Vec<String>, Mis
 }
 
 /// Where Locum itself listens.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct ServerOptions {
-    /// Where Envoys ask for their configuration; port 0 takes a free one
+    /// Where Envoys ask for their configuration: an address and a port, of which 0 takes a free one, or
+    /// unix:PATH
     /// [default: 127.0.0.1:18000, with resources of a cluster every address, port 18000]
     #[arg(long, env = "LOCUM_XDS_ADDRESS", value_name = "ADDRESS:PORT")]
-    xds_address: Option<SocketAddr>,
+    xds_address: Option<XdsListen>,
+    /// Who may use the socket of unix:PATH, as chmod has it [default: 0600]
+    #[arg(long, env = "LOCUM_XDS_SOCKET_MODE", value_name = "MODE", value_parser = socket_mode)]
+    xds_socket_mode: Option<u32>,
     /// Where /healthz, /readyz, /metrics and /debug are; port 0 takes a free one
     #[arg(
         long,
@@ -236,10 +241,41 @@ pub(super) fn every_address() -> IpAddr {
     }
 }
 
+/// Where Envoys are to find Locum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum XdsListen {
+    Ip(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl FromStr for XdsListen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("unix:") {
+            Some("") => Err("expected a path after unix:".into()),
+            Some(path) => Ok(Self::Unix(PathBuf::from(path))),
+            None => text
+                .parse()
+                .map(Self::Ip)
+                .map_err(|_| "expected ADDRESS:PORT, such as 127.0.0.1:18000, or unix:PATH".into()),
+        }
+    }
+}
+
+/// A file's mode in octal digits, such as `0660`.
+fn socket_mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok();
+    mode.filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| "expected a mode such as 0600 or 0660".into())
+}
+
 /// Where Locum's sockets are to be bound.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ServerAddresses {
-    pub(super) xds: SocketAddr,
+    pub(super) xds: XdsListen,
+    /// Who may use the socket, if it is one.
+    pub(super) socket_mode: u32,
     pub(super) admin: SocketAddr,
     /// Where health and metrics are alone, if anywhere.
     pub(super) health: Option<SocketAddr>,
@@ -247,25 +283,61 @@ pub(super) struct ServerAddresses {
 
 impl ServerOptions {
     /// The addresses of a Locum for the proxies of this machine.
-    pub(super) fn local(self) -> ServerAddresses {
+    pub(super) fn local(self) -> Result<ServerAddresses, Misuse> {
         self.addresses(Ipv4Addr::LOCALHOST.into())
     }
 
     /// The addresses of a Locum for the proxies of a cluster; health is wanted elsewhere too.
-    pub(super) fn everywhere(self, health: SocketAddr) -> ServerAddresses {
-        ServerAddresses {
+    pub(super) fn everywhere(self, health: SocketAddr) -> Result<ServerAddresses, Misuse> {
+        Ok(ServerAddresses {
             health: Some(health),
-            ..self.addresses(every_address())
+            ..self.addresses(every_address())?
+        })
+    }
+
+    fn addresses(self, xds: IpAddr) -> Result<ServerAddresses, Misuse> {
+        let xds = XdsListen::Ip(SocketAddr::from((xds, XDS_PORT)));
+        let xds = self.xds_address.unwrap_or(xds);
+        if let (XdsListen::Ip(address), Some(_)) = (&xds, self.xds_socket_mode) {
+            return Err(Misuse::new(format!(
+                "--xds-socket-mode is for --xds-address unix:PATH, not for {address}"
+            )));
+        }
+        Ok(ServerAddresses {
+            xds,
+            socket_mode: self.xds_socket_mode.unwrap_or(SOCKET_MODE),
+            admin: self.admin_address,
+            health: None,
+        })
+    }
+}
+
+impl ServerAddresses {
+    /// Refuses xDS in plaintext where others than this machine reach it, unless that is wanted.
+    /// `instead` says what to do.
+    pub(super) fn xds_is_local(&self, insecure: bool, instead: &str) -> Result<(), Misuse> {
+        match &self.xds {
+            XdsListen::Ip(address) if !address.ip().is_loopback() && !insecure => {
+                Err(Misuse::new(format!(
+                    "--xds-address {address} can be reached from other machines, and in plaintext \
+                     whoever reaches it is told everything: {instead}; or say --insecure"
+                )))
+            }
+            XdsListen::Ip(_) | XdsListen::Unix(_) => Ok(()),
         }
     }
 
-    fn addresses(self, xds: IpAddr) -> ServerAddresses {
-        let xds = SocketAddr::from((xds, XDS_PORT));
-        ServerAddresses {
-            xds: self.xds_address.unwrap_or(xds),
-            admin: self.admin_address,
-            health: None,
+    /// Refuses an admin interface that others than this machine reach, unless that is wanted.
+    pub(super) fn admin_is_local(&self, insecure: bool) -> Result<(), Misuse> {
+        let admin = self.admin;
+        if insecure || admin.ip().is_loopback() {
+            return Ok(());
         }
+        Err(Misuse::new(format!(
+            "--admin-address {admin} can be reached from other machines, and /debug shows whoever \
+             reaches it what all Envoys are told: `locum serve` has --health-address for probes and \
+             metrics; or say --insecure"
+        )))
     }
 }
 
@@ -352,6 +424,50 @@ mod tests {
         assert!(error.contains("NAMESPACE/NAME"), "{error}");
         assert!("Infra/edge".parse::<GatewayName>().is_err());
         assert!("infra/".parse::<GatewayName>().is_err());
+    }
+
+    #[test]
+    fn envoys_find_locum_at_an_address_or_a_socket() {
+        let read = str::parse::<XdsListen>;
+        let ip = "[::1]:18000".parse().unwrap();
+        assert_eq!(read("[::1]:18000"), Ok(XdsListen::Ip(ip)));
+        assert_eq!(read("unix:/run/x"), Ok(XdsListen::Unix("/run/x".into())));
+        assert!(read("unix:").is_err() && read("localhost:18000").is_err());
+    }
+
+    #[test]
+    fn a_sockets_mode_is_octal() {
+        assert_eq!(socket_mode("0660"), Ok(0o660));
+        assert_eq!(socket_mode("600"), Ok(0o600));
+        assert!(socket_mode("0888").is_err() && socket_mode("1777").is_err());
+    }
+
+    #[test]
+    fn plaintext_beyond_this_machine_has_to_be_wanted() {
+        let addresses = |xds: &str, admin: &str| ServerAddresses {
+            xds: xds.parse().unwrap(),
+            socket_mode: SOCKET_MODE,
+            admin: admin.parse().unwrap(),
+            health: None,
+        };
+        for local in ["127.0.0.1:1", "[::1]:1", "unix:/run/x"] {
+            let addresses = addresses(local, "127.0.0.1:2");
+            assert!(addresses.xds_is_local(false, "").is_ok());
+            assert!(addresses.admin_is_local(false).is_ok());
+        }
+        for beyond in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1"] {
+            let addresses = addresses(beyond, beyond);
+            let refused = addresses.xds_is_local(false, "try this").unwrap_err();
+            let refused = refused.to_string();
+            assert!(
+                refused.contains("try this") && refused.contains("--insecure"),
+                "{refused}"
+            );
+            let refused = addresses.admin_is_local(false).unwrap_err().to_string();
+            assert!(refused.contains("--insecure"), "{refused}");
+            assert!(addresses.xds_is_local(true, "").is_ok());
+            assert!(addresses.admin_is_local(true).is_ok());
+        }
     }
 
     #[test]

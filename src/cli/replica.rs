@@ -27,10 +27,16 @@ use crate::translate;
 use crate::trust::secrets::Secrets;
 use crate::trust::{Domain, NAMESPACE, Tls};
 use crate::writer::{self, Writer};
+#[cfg(doc)]
+use crate::xds::server::SHUTDOWN_BOUND;
 
 /// How long a replica that is to end serves on after it has said that it is not ready: only when
 /// load balancers have heard that do proxies that it lets go of find another one at once.
 const LEAVE_PAUSE: Duration = Duration::from_secs(2);
+
+/// Over what time a replica lets its Envoys go, unless it is told: a thousand then come to the others
+/// at a hundred a second.
+pub(super) const DRAIN: Duration = Duration::from_secs(10);
 
 /// Which replica this is.
 #[derive(Debug, Args)]
@@ -90,6 +96,8 @@ pub(super) struct Plan {
     pub(super) domain: Domain,
     /// How Envoys are known; where nothing was said, by the Secrets that Locum keeps itself.
     pub(super) known: Known,
+    /// Over what time they are let go at the end.
+    pub(super) drain: Duration,
 }
 
 impl Plan {
@@ -153,6 +161,7 @@ impl Replica {
             None => tracing::warn!("--insecure: whoever reaches --xds-address is let in"),
         }
         prepared.shared.own = Some(own);
+        prepared.shared.drain = plan.drain;
         let (serving, stopped) = oneshot::channel::<()>();
         let read = |updates| async { Ok(kubernetes.watch(updates).await?) };
         let mut control_plane = prepared.start(read, stopped.map(|_| ()));
@@ -186,7 +195,8 @@ impl Replica {
     }
 
     /// Leaves the other replicas to it: not ready at once, the Lease is handed on, and when load
-    /// balancers have had their time the proxies are sent to another one. Within 10 s.
+    /// balancers have had their time the proxies are sent to another one, one by one. Takes
+    /// [`LEAVE_PAUSE`], what [`Plan::drain`] says, and [`SHUTDOWN_BOUND`] at most.
     async fn leave(self) {
         tracing::info!("leaving: not ready, leads no more, still serving");
         self.leaving.send_replace(true);
@@ -212,4 +222,27 @@ fn gates(waiting: watch::Receiver<Arc<[String]>>, leaving: watch::Receiver<bool>
         Gate::new(move || leaves().into_iter().collect()),
         Gate::new(move || waiting.borrow().to_vec()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xds::server::SHUTDOWN_BOUND;
+
+    #[test]
+    fn kubernetes_waits_as_long_as_a_replica_takes_to_leave() {
+        let deployment = include_str!("../../deploy/control-plane/deployment.yaml");
+        let given = deployment.lines().find_map(|line| {
+            let rest = line
+                .trim()
+                .strip_prefix("terminationGracePeriodSeconds: ")?;
+            let seconds = rest.split_whitespace().next()?;
+            seconds.parse().ok().map(Duration::from_secs)
+        });
+        let taken = LEAVE_PAUSE + DRAIN + SHUTDOWN_BOUND;
+        assert!(
+            given >= Some(taken + Duration::from_secs(5)),
+            "{given:?}, {taken:?}"
+        );
+    }
 }

@@ -64,7 +64,7 @@ impl Reporter {
 
     /// Tells what happens for as long as there is something to watch and someone to tell.
     pub(super) async fn run(mut self) {
-        let Addresses { xds, admin } = self.addresses;
+        let Addresses { xds, admin } = &self.addresses;
         let mut lines = vec![format!(
             "{} {}: admin http://{admin}, xDS {xds}",
             self.style.strong("locum"),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -40,6 +41,9 @@ pub(super) struct Options {
     /// [default: $XDG_STATE_HOME/locum or ~/.local/state/locum]
     #[arg(long, env = "LOCUM_STATE_DIR", value_name = "DIRECTORY")]
     state_dir: Option<PathBuf>,
+    /// Let --xds-address and --admin-address be reached in plaintext from other machines
+    #[arg(long, env = "LOCUM_INSECURE", value_parser = BoolishValueParser::new())]
+    insecure: bool,
     /// How long requests that are under way may take when an Envoy has to end
     #[arg(
         long,
@@ -58,6 +62,12 @@ impl Options {
     /// Serves until a signal comes.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let source = self.source.files(DefaultListen::Loopback)?;
+        let addresses = self.servers.local()?;
+        addresses.admin_is_local(self.insecure)?;
+        addresses.xds_is_local(
+            self.insecure,
+            "locum serve has --tls-cert for Envoys elsewhere",
+        )?;
         let mut signals = Signals::new()?;
         let binary = Binary::find(self.envoy.as_deref()).await?;
         let path = match self.state_dir {
@@ -65,8 +75,8 @@ impl Options {
             None => proxy::default_path()?,
         };
         let state_dir = StateDir::open(&path)?;
-        let sockets = Sockets::bind(self.servers.local(), state_dir.addresses()).await?;
-        let addresses = sockets.addresses;
+        let sockets = Sockets::bind(addresses, state_dir.addresses()).await?;
+        let addresses = sockets.addresses.clone();
         state_dir.note_addresses(&addresses)?;
         let listen = source.translation.listen;
         let files = Files::new(source.paths, source.namespace);
@@ -75,7 +85,7 @@ impl Options {
         let plan = Plan {
             binary: Arc::new(binary),
             state_dir,
-            xds: addresses.xds,
+            xds: addresses.xds.clone(),
             listen,
             arguments: self.arguments,
             drain_timeout: self.drain_timeout,

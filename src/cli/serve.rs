@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::sync::mpsc;
@@ -11,8 +12,11 @@ use tokio::sync::mpsc;
 use super::control_plane::{Prepared, Sockets, read};
 use super::kubernetes::KubernetesOptions;
 use super::log_changes::log_changes;
-use super::options::{DefaultListen, ServerAddresses, ServerOptions, SourceOptions, every_address};
-use super::replica::{Plan, Replica, ReplicaOptions};
+use super::options::{
+    DefaultListen, Misuse, ServerAddresses, ServerOptions, SourceOptions, XdsListen, duration,
+    every_address,
+};
+use super::replica::{DRAIN, Plan, Replica, ReplicaOptions};
 use super::signals::Signals;
 use super::tls::{Known, TlsOptions};
 use crate::replicas;
@@ -36,8 +40,8 @@ const HEALTH_PORT: u16 = 18081;
   locum serve
   locum serve --namespaces shop,blog --controller-name gateway.envoyproxy.io/gatewayclass-controller
   locum serve -f manifests/
-  locum serve -f manifests/ --xds-address 0.0.0.0:18000 --log-format json
-  locum serve -f manifests/ --tls-cert tls.crt --tls-key tls.key --tls-client-ca ca.crt")]
+  locum serve -f manifests/ --xds-address unix:/run/locum/xds.sock --xds-socket-mode 0660
+  locum serve -f manifests/ --xds-address 0.0.0.0:18000 --tls-cert tls.crt --tls-key tls.key --tls-client-ca ca.crt")]
 pub(super) struct Options {
     #[command(flatten)]
     source: SourceOptions,
@@ -47,6 +51,11 @@ pub(super) struct Options {
     /// [default with resources of a cluster: every address, port 18081]
     #[arg(long, env = "LOCUM_HEALTH_ADDRESS", value_name = "ADDRESS:PORT")]
     health_address: Option<SocketAddr>,
+    /// Over what time Envoys are let go one after another when Locum ends, to be taken by other
+    /// replicas; where they are few it takes less
+    /// [default: 10s with resources of a cluster, else 0s]
+    #[arg(long, env = "LOCUM_DRAIN_TIME", value_name = "DURATION", value_parser = duration)]
+    drain_time: Option<Duration>,
     #[command(flatten)]
     tls: TlsOptions,
     #[command(flatten)]
@@ -71,14 +80,23 @@ impl Options {
         self.replica.refuse()?;
         let source = self.source.files(DefaultListen::Everywhere)?;
         let domain = self.tls.domain(NAMESPACE)?;
-        let known = self.tls.known(&domain)?;
         let addresses = ServerAddresses {
             health: self.health_address,
-            ..self.servers.local()
+            ..self.servers.local()?
         };
+        let insecure = self.tls.insecure();
+        addresses.admin_is_local(insecure)?;
+        let known = self.tls.known(&domain)?;
+        match (&known, &addresses.xds) {
+            (Known::Files(..), XdsListen::Unix(_)) => return Err(tls_over_socket().into()),
+            (Known::Files(..), XdsListen::Ip(_)) => {}
+            _ => addresses.xds_is_local(insecure, GIVE_CERTIFICATES)?,
+        }
         let sockets = bind(addresses).await?;
         let files = Files::new(source.paths, source.namespace);
         let mut prepared = Prepared::new(sockets, source.translation);
+        // Nobody is known who could take the Envoys.
+        prepared.shared.drain = self.drain_time.unwrap_or_default();
         if let Known::Files(tls, renewed) = known {
             prepared.over_tls(tls);
             // It ends with the process.
@@ -91,6 +109,15 @@ impl Options {
         let translation = self.source.kubernetes()?;
         let member = self.replica.member()?;
         let domain = self.tls.domain(&member.namespace)?;
+        let everywhere = SocketAddr::from((every_address(), HEALTH_PORT));
+        let health = self.health_address.unwrap_or(everywhere);
+        let addresses = self.servers.everywhere(health)?;
+        addresses.admin_is_local(self.tls.insecure())?;
+        if let XdsListen::Unix(_) = addresses.xds {
+            let message = "--xds-address: replicas hear each other at it, so it has to be an address \
+                           and a port; unix:PATH is for resources from files (-f)";
+            return Err(Misuse::new(message.into()).into());
+        }
         let known = self.tls.known(&domain)?;
         let controllers = translation.controller_names.clone();
         let (client, what) = self.kubernetes.connect(controllers).await?;
@@ -98,9 +125,7 @@ impl Options {
             own_service: Some(ObjectName::new(&member.namespace, replicas::SERVICE)),
             ..what
         };
-        let everywhere = SocketAddr::from((every_address(), HEALTH_PORT));
-        let health = self.health_address.unwrap_or(everywhere);
-        let sockets = bind(self.servers.everywhere(health)).await?;
+        let sockets = bind(addresses).await?;
         let plan = Plan {
             member,
             client,
@@ -108,19 +133,31 @@ impl Options {
             translation,
             domain,
             known,
+            drain: self.drain_time.unwrap_or(DRAIN),
         };
         Replica::start(plan, sockets).serve(signals).await
     }
 }
 
+/// What to do instead of meeting Envoys in plaintext.
+const GIVE_CERTIFICATES: &str =
+    "give --tls-cert, --tls-key and --tls-client-ca, which `locum certs` makes";
+
+fn tls_over_socket() -> Misuse {
+    let message =
+        "--tls-cert: over unix:PATH there is no TLS; who may come, --xds-socket-mode says";
+    Misuse::new(message.into())
+}
+
 async fn bind(addresses: ServerAddresses) -> anyhow::Result<Sockets> {
     let sockets = Sockets::bind(addresses, None).await?;
-    let addresses = sockets.addresses;
+    let addresses = &sockets.addresses;
     tracing::info!(xds = %addresses.xds, admin = %addresses.admin, "serving");
     Ok(sockets)
 }
 
-/// Serves what `source` reads until a signal comes.
+/// Serves what `source` reads until a signal comes, and lets the Envoys go; a second signal ends it at
+/// once.
 async fn serve<S>(
     prepared: Prepared,
     source: impl FnOnce(mpsc::Sender<Update>) -> S,
@@ -142,6 +179,9 @@ where
         () = signals.next() => {}
     }
     drop(stop);
-    control_plane.served().await;
+    tokio::select! {
+        () = control_plane.served() => {}
+        () = signals.next() => {}
+    }
     Ok(ExitCode::SUCCESS)
 }

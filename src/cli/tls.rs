@@ -64,8 +64,9 @@ pub(super) struct TlsOptions {
     tls_client_ca: Option<PathBuf>,
     #[command(flatten)]
     trust_domain: TrustDomain,
-    /// With resources from Kubernetes: meet Envoys in plaintext, so that whoever reaches
-    /// --xds-address is let in. Files are served in plaintext unless --tls-cert is given
+    /// Meet Envoys in plaintext, so that whoever reaches --xds-address is let in, and let
+    /// --admin-address be reached from other machines. Without it files are served in plaintext to this
+    /// machine alone, unless --tls-cert is given
     #[arg(
         long,
         env = "LOCUM_INSECURE",
@@ -86,6 +87,11 @@ pub(super) enum Known {
 }
 
 impl TlsOptions {
+    /// Whether plaintext beyond this machine is wanted.
+    pub(super) fn insecure(&self) -> bool {
+        self.insecure
+    }
+
     /// The names in certificates, for a Locum in `namespace`.
     pub(super) fn domain(&self, namespace: &str) -> Result<Domain, Misuse> {
         self.trust_domain.of(namespace)

@@ -25,7 +25,7 @@ pub struct Plan {
     pub binary: Arc<Binary>,
     pub state_dir: StateDir,
     /// Where the Envoys ask for their configuration.
-    pub xds: SocketAddr,
+    pub xds: XdsAddress,
     /// Where their listeners bind.
     pub listen: IpAddr,
     /// Arguments for Envoy, after Locum's own.
@@ -307,7 +307,7 @@ impl Plan {
         let bootstrap = Bootstrap {
             node_id: format!("run/{gateway}"),
             gateway: gateway.clone(),
-            xds: XdsAddress::Ip(self.xds),
+            xds: self.xds.clone(),
             variant: Variant::Delta,
             tls: None,
             admin: AdminAddress::Unix(place.admin_socket.clone()),

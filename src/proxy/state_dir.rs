@@ -21,6 +21,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::bootstrap::XdsAddress;
 use crate::resource::ObjectName;
 
 /// Only the owner may look: the admin sockets can stop an Envoy.
@@ -49,9 +50,9 @@ pub struct Place {
 }
 
 /// Where a Locum listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Addresses {
-    pub xds: std::net::SocketAddr,
+    pub xds: XdsAddress,
     pub admin: std::net::SocketAddr,
 }
 
@@ -186,7 +187,7 @@ impl StateDir {
         let path = self.path.join("addresses.json");
         let note = AddressNote {
             pid: std::process::id(),
-            addresses: *addresses,
+            addresses: addresses.clone(),
         };
         let text = serde_json::to_string(&note).expect("addresses have a JSON form");
         write_whole(&path, &text).map_err(at(&path))

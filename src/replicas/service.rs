@@ -1,10 +1,8 @@
 //! The service by which other replicas hear what this one sees: `locum.v1.Replicas`.
 
-use std::future::Future;
 use std::pin::Pin;
 
-use futures::future::Shared;
-use futures::{FutureExt, Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use tonic::{Request, Response, Status};
 
 use super::{Own, wire};
@@ -12,25 +10,16 @@ use crate::api::v1;
 use crate::api::v1::replicas_server::ReplicasServer;
 use crate::trust::Peer;
 
-type Stopped = Shared<Pin<Box<dyn Future<Output = ()> + Send>>>;
-
 /// The service; it tells what [`Own`] holds.
 #[derive(Clone)]
 pub struct Observe {
     own: Own,
-    stopped: Stopped,
 }
 
 impl Observe {
-    /// A service that ends its streams when `stopped` resolves.
-    pub fn service(
-        own: Own,
-        stopped: impl Future<Output = ()> + Send + 'static,
-    ) -> ReplicasServer<Self> {
-        ReplicasServer::new(Self {
-            own,
-            stopped: stopped.boxed().shared(),
-        })
+    /// A service that tells what `own` holds.
+    pub fn service(own: Own) -> ReplicasServer<Self> {
+        ReplicasServer::new(Self { own })
     }
 }
 
@@ -60,14 +49,17 @@ impl v1::replicas_server::Replicas for Observe {
         &self,
         request: Request<v1::ObserveRequest>,
     ) -> Result<Response<Self::ObserveStream>, Status> {
-        Peer::of(&request).must_be_locum()?;
+        let peer = Peer::of(&request);
+        peer.must_be_locum()?;
+        // The leader is to hear of the proxies here until the last of them has gone elsewhere.
+        peer.line().go_last();
         let listener = Listener {
             own: self.own.clone(),
             told: false,
         };
         let responses = stream::unfold(listener, Listener::next);
         Ok(Response::new(Box::pin(
-            responses.take_until(self.stopped.clone()),
+            responses.take_until(peer.line().left()),
         )))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterStats;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::model::ChainName;
 use crate::serving::{Chain, Counts, Layout, State, Tier};
@@ -16,9 +16,20 @@ pub(super) struct Ledger {
     /// By Gateway: the chain of each cluster that Envoy reports, and its tier where the cluster is
     /// one tier only.
     clusters: BTreeMap<String, BTreeMap<String, (ChainName, Option<usize>)>>,
-    /// By Gateway and proxy: what the last report said of each chain's tiers.
-    counts: BTreeMap<(String, String), BTreeMap<ChainName, BTreeMap<usize, Counts>>>,
+    /// By Gateway and stream: gRPC opens several with one `node.id`, each with what it alone sent.
+    counts: BTreeMap<(String, u64), Last>,
 }
+
+/// What a stream's last report said.
+#[derive(Debug)]
+struct Last {
+    at: Timestamp,
+    chains: BTreeMap<ChainName, BTreeMap<usize, Counts>>,
+}
+
+/// For how long a report counts: proxies report each second, and one that is silent may be gone
+/// without a word, and may be back on another stream already.
+const FRESH: SignedDuration = SignedDuration::from_secs(5);
 
 impl Ledger {
     /// What is known.
@@ -51,12 +62,12 @@ impl Ledger {
             .retain(|(gateway, _), _| state.contains_key(gateway));
     }
 
-    /// Takes in what a proxy says it sent where since its last report.
+    /// Takes in what a proxy says on a stream that it sent where since the last report there.
     pub(super) fn report(
         &mut self,
         now: Timestamp,
         gateway: &str,
-        node: &str,
+        stream: u64,
         stats: &[ClusterStats],
     ) {
         let Some(clusters) = self.clusters.get(gateway) else {
@@ -76,29 +87,31 @@ impl Ledger {
                     locality.total_error_requests + locality.total_successful_requests;
             }
         }
-        let of_node = (gateway.to_owned(), node.to_owned());
+        let of_stream = (gateway.to_owned(), stream);
         if chains.is_empty() {
-            self.counts.remove(&of_node);
+            self.counts.remove(&of_stream);
         } else {
-            self.counts.insert(of_node, chains);
+            self.counts.insert(of_stream, Last { at: now, chains });
         }
         self.judge(now, gateway);
     }
 
-    /// Adds up what the Gateway's proxies said last, and sees which tier that makes the serving
+    /// Adds up what was said last on the streams of the Gateway's proxies, and sees which tier that makes the serving
     /// one.
     fn judge(&mut self, now: Timestamp, gateway: &str) {
-        let nodes: Vec<_> = self
+        let is_fresh = |last: &Last| now.duration_since(last.at) <= FRESH;
+        self.counts.retain(|_, last| is_fresh(last));
+        let streams: Vec<_> = self
             .counts
             .iter()
             .filter(|((of, _), _)| of == gateway)
-            .map(|(_, chains)| chains)
+            .map(|(_, last)| &last.chains)
             .collect();
         for (name, chain) in self.state.get_mut(gateway).into_iter().flatten() {
             let name = ChainName(name.clone());
             for (index, tier) in chain.tiers.iter_mut().enumerate() {
                 tier.counts = Counts::default();
-                for counts in nodes
+                for counts in streams
                     .iter()
                     .filter_map(|chains| chains.get(&name)?.get(&index))
                 {
@@ -210,8 +223,8 @@ mod tests {
     fn the_tier_that_answers_most_serves_since_it_first_did() {
         let mut ledger = ledger();
         assert_eq!(chain(&ledger).serving_tier, None);
-        ledger.report(at(1), "gw", "a", &stats(&[("chain", 0, 200, 0)]));
-        ledger.report(at(2), "gw", "a", &stats(&[("chain", 0, 200, 0)]));
+        ledger.report(at(1), "gw", 1, &stats(&[("chain", 0, 200, 0)]));
+        ledger.report(at(2), "gw", 1, &stats(&[("chain", 0, 200, 0)]));
         assert_eq!(
             (chain(&ledger).serving_tier, chain(&ledger).since),
             (Some(0), Some(at(1)))
@@ -219,7 +232,7 @@ mod tests {
         ledger.report(
             at(3),
             "gw",
-            "a",
+            1,
             &stats(&[("chain", 0, 0, 2), ("chain", 1, 198, 0)]),
         );
         let now = chain(&ledger);
@@ -233,8 +246,8 @@ mod tests {
     #[test]
     fn no_traffic_changes_no_verdict() {
         let mut ledger = ledger();
-        ledger.report(at(1), "gw", "a", &stats(&[("chain", 1, 5, 0)]));
-        ledger.report(at(2), "gw", "a", &[]);
+        ledger.report(at(1), "gw", 1, &stats(&[("chain", 1, 5, 0)]));
+        ledger.report(at(2), "gw", 1, &[]);
         let now = chain(&ledger);
         assert_eq!((now.serving_tier, now.since), (Some(1), Some(at(1))));
         assert_eq!(now.tiers[1].counts, Counts::default());
@@ -243,8 +256,8 @@ mod tests {
     #[test]
     fn only_errors_change_no_verdict() {
         let mut ledger = ledger();
-        ledger.report(at(1), "gw", "a", &stats(&[("chain", 0, 5, 0)]));
-        ledger.report(at(2), "gw", "a", &stats(&[("chain", 1, 0, 9)]));
+        ledger.report(at(1), "gw", 1, &stats(&[("chain", 0, 5, 0)]));
+        ledger.report(at(2), "gw", 1, &stats(&[("chain", 1, 0, 9)]));
         assert_eq!(chain(&ledger).serving_tier, Some(0));
         assert_eq!(chain(&ledger).tiers[1].counts.errors, 9);
     }
@@ -255,23 +268,37 @@ mod tests {
         ledger.report(
             at(1),
             "gw",
-            "a",
+            1,
             &stats(&[("chain/tier/0", 0, 0, 3), ("chain/tier/1", 0, 7, 0)]),
         );
         assert_eq!(chain(&ledger).serving_tier, Some(1));
     }
 
     #[test]
-    fn proxies_are_added_up() {
+    fn streams_are_added_up_and_one_that_ends_takes_only_its_own_counts() {
         let mut ledger = ledger();
-        ledger.report(at(1), "gw", "a", &stats(&[("chain", 0, 10, 0)]));
+        ledger.report(at(1), "gw", 1, &stats(&[("chain", 0, 10, 0)]));
         ledger.report(
             at(1),
             "gw",
-            "b",
+            2,
             &stats(&[("chain", 0, 5, 1), ("other", 0, 9, 9)]),
         );
         let counts = chain(&ledger).tiers[0].counts;
         assert_eq!((counts.requests, counts.errors), (16, 1));
+        ledger.report(at(1), "gw", 1, &[]);
+        let counts = chain(&ledger).tiers[0].counts;
+        assert_eq!((counts.requests, counts.errors), (6, 1));
+    }
+
+    #[test]
+    fn a_stream_that_is_silent_counts_no_longer() {
+        let mut ledger = ledger();
+        ledger.report(at(1), "gw", 1, &stats(&[("chain", 0, 10, 0)]));
+        ledger.report(at(6), "gw", 2, &stats(&[("chain", 1, 7, 0)]));
+        assert_eq!(chain(&ledger).serving_tier, Some(0));
+        ledger.report(at(7), "gw", 2, &stats(&[("chain", 1, 7, 0)]));
+        assert_eq!(chain(&ledger).tiers[0].counts, Counts::default());
+        assert_eq!(chain(&ledger).serving_tier, Some(1));
     }
 }

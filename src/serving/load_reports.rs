@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::service::load_stats::v3 as load_stats;
-use futures::{FutureExt, Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use load_stats::load_reporting_service_server::LoadReportingService;
 use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::serving::{REPORT_INTERVAL, Serving, Stopped};
+use crate::serving::{REPORT_INTERVAL, Reporter, Serving};
 use crate::trust::Peer;
 use crate::xds::proxy::{Admission, Proxy};
 use crate::xds::wire;
@@ -23,67 +23,45 @@ const FIRST_MESSAGE_BOUND: Duration = Duration::from_secs(15);
 pub struct LoadReports {
     serving: Arc<Serving>,
     admission: Admission,
-    stopped: Stopped,
 }
 
 impl LoadReports {
-    /// A service that ends its streams when `stopped` resolves.
-    pub fn new(
-        serving: Arc<Serving>,
-        admission: Admission,
-        stopped: impl Future<Output = ()> + Send + 'static,
-    ) -> Self {
-        Self {
-            serving,
-            admission,
-            stopped: stopped.boxed().shared(),
-        }
+    /// A service that enters what it hears in `serving`.
+    pub fn new(serving: Arc<Serving>, admission: Admission) -> Self {
+        Self { serving, admission }
     }
 }
 
-/// One proxy's stream; the proxy's counts go with it.
+/// One stream, and from its first message on who reports.
 struct Reports {
     serving: Arc<Serving>,
     admission: Admission,
     peer: Peer,
     requests: Streaming<load_stats::LoadStatsRequest>,
-    proxy: Option<Proxy>,
-}
-
-impl Drop for Reports {
-    fn drop(&mut self) {
-        if let Some(proxy) = &self.proxy {
-            self.serving.forget(&proxy.gateway, &proxy.id);
-        }
-    }
+    known: Option<(Proxy, Reporter)>,
 }
 
 impl Reports {
     /// What is to be sent next: how to report, after the first message, and then nothing until the
     /// stream ends.
     async fn next(&mut self) -> Result<Option<load_stats::LoadStatsResponse>, Status> {
-        if self.proxy.is_none() {
+        let Some((proxy, reporter)) = &self.known else {
             let first = timeout(FIRST_MESSAGE_BOUND, self.requests.message()).await;
             let first =
                 first.map_err(|_| Status::deadline_exceeded("no load report in time"))??;
             let Some(first) = first else { return Ok(None) };
             let proxy = self.admission.admit(first.node.as_ref())?;
             self.peer.may_be_proxy_of(&proxy.gateway)?;
-            self.proxy = Some(proxy);
-            self.take(&first);
+            let reporter = self.serving.reporter(&proxy.gateway);
+            reporter.report(&first.cluster_stats);
+            self.known = Some((proxy, reporter));
             return Ok(Some(how_to_report()));
-        }
+        };
         while let Some(report) = self.requests.message().await? {
-            self.take(&report);
+            proxy.must_be(report.node.as_ref())?;
+            reporter.report(&report.cluster_stats);
         }
         Ok(None)
-    }
-
-    fn take(&self, report: &load_stats::LoadStatsRequest) {
-        if let Some(proxy) = &self.proxy {
-            self.serving
-                .report(&proxy.gateway, &proxy.id, &report.cluster_stats);
-        }
     }
 }
 
@@ -106,19 +84,19 @@ impl LoadReportingService for LoadReports {
         &self,
         request: Request<Streaming<load_stats::LoadStatsRequest>>,
     ) -> Result<Response<Self::StreamLoadStatsStream>, Status> {
+        let peer = Peer::of(&request);
+        let left = peer.line().left();
         let reports = Reports {
             serving: self.serving.clone(),
             admission: self.admission,
-            peer: Peer::of(&request),
+            peer,
             requests: request.into_inner(),
-            proxy: None,
+            known: None,
         };
         let responses = stream::try_unfold(reports, async |mut reports| {
             let next = reports.next().await?;
             Ok(next.map(|next| (next, reports)))
         });
-        Ok(Response::new(Box::pin(
-            responses.take_until(self.stopped.clone()),
-        )))
+        Ok(Response::new(Box::pin(responses.take_until(left))))
     }
 }

@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use envoy_types::pb::google::protobuf;
-use futures::{FutureExt, Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use crate::api::v1;
-use crate::serving::{Chain, REPORT_INTERVAL, Serving, State, Stopped};
+use crate::serving::{Chain, REPORT_INTERVAL, Serving, State};
 use crate::trust::Peer;
 use crate::xds::wire;
 
@@ -19,16 +19,12 @@ use crate::xds::wire;
 #[derive(Clone)]
 pub struct Watch {
     serving: Arc<Serving>,
-    stopped: Stopped,
 }
 
 impl Watch {
-    /// A service that ends its streams when `stopped` resolves.
-    pub fn new(serving: Arc<Serving>, stopped: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self {
-            serving,
-            stopped: stopped.boxed().shared(),
-        }
+    /// A service that tells what `serving` holds.
+    pub fn new(serving: Arc<Serving>) -> Self {
+        Self { serving }
     }
 }
 
@@ -119,7 +115,8 @@ impl v1::serving_server::Serving for Watch {
         &self,
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        Peer::of(&request).must_be_locum()?;
+        let peer = Peer::of(&request);
+        peer.must_be_locum()?;
         let watcher = Watcher {
             wanted: request.into_inner(),
             state: self.serving.watch(),
@@ -127,7 +124,7 @@ impl v1::serving_server::Serving for Watch {
         };
         let responses = stream::unfold(watcher, Watcher::next);
         Ok(Response::new(Box::pin(
-            responses.take_until(self.stopped.clone()),
+            responses.take_until(peer.line().left()),
         )))
     }
 }

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use jiff::Timestamp;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use time::OffsetDateTime;
@@ -162,9 +163,21 @@ impl Certificate {
     }
 }
 
-/// The URIs in a certificate that a peer showed; none when it cannot be read.
-pub(super) fn uris(der: &[u8]) -> Vec<String> {
-    X509Certificate::from_der(der).map_or_else(|_| Vec::new(), |(_, read)| names(&read).1)
+/// The URIs in a certificate that a peer showed, and until when it holds; nothing when it cannot be
+/// read.
+pub(super) fn shown(der: &[u8]) -> (Vec<String>, Option<Timestamp>) {
+    match X509Certificate::from_der(der) {
+        Ok((_, read)) => (
+            names(&read).1,
+            moment(read.validity().not_after.to_datetime()),
+        ),
+        Err(_) => (Vec::new(), None),
+    }
+}
+
+/// The same moment for what counts and prints; nothing past the year 9999, as some write "never".
+pub(super) fn moment(at: OffsetDateTime) -> Option<Timestamp> {
+    Timestamp::from_second(at.unix_timestamp()).ok()
 }
 
 /// The DNS names with the addresses, and the URIs.

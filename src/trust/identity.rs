@@ -7,6 +7,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use jiff::Timestamp;
 use tonic::Status;
 
 use super::line::Line;
@@ -93,6 +94,8 @@ pub struct Peer {
     /// `None` for a Unix socket.
     address: Option<SocketAddr>,
     identity: Identity,
+    /// Until when the certificate holds that it showed.
+    certificate_expires: Option<Timestamp>,
     line: Line,
 }
 
@@ -117,8 +120,22 @@ impl Peer {
         Self {
             address: address.map(as_written),
             identity,
+            certificate_expires: None,
             line: Line::default(),
         }
+    }
+
+    /// The same with a certificate that holds until then.
+    pub fn until(self, certificate_expires: Option<Timestamp>) -> Self {
+        Self {
+            certificate_expires,
+            ..self
+        }
+    }
+
+    /// Until when the certificate holds that the peer showed when it connected; nothing in plaintext.
+    pub fn certificate_expires(&self) -> Option<Timestamp> {
+        self.certificate_expires
     }
 
     /// Where the peer is; `None` for a Unix socket.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use http::Uri;
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -26,7 +27,7 @@ use tonic::codegen::Service;
 use tonic::transport::{Channel, Endpoint};
 
 use super::authority::Issued;
-use super::certificate::{CERTIFICATE, Certificate, Flaw, KEY, KeyPem, TRUST, uris};
+use super::certificate::{CERTIFICATE, Certificate, Flaw, KEY, KeyPem, TRUST, moment, shown};
 use super::handshake::HandshakeError;
 use super::identity::{Domain, Identity};
 
@@ -70,6 +71,17 @@ struct Credentials {
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
     not_after: OffsetDateTime,
+    trust_until: OffsetDateTime,
+}
+
+/// Until when credentials hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// Locum's own certificate, and those with it that lead to its authority.
+    pub own: Timestamp,
+    /// The last of the authorities that peers are believed by: while one follows another, the one
+    /// before runs out without harm.
+    pub authorities: Timestamp,
 }
 
 impl Credentials {
@@ -80,9 +92,13 @@ impl Credentials {
     /// When one of them is broken, or they do not fit together.
     fn new(texts: &Texts) -> Result<Self, Flaw> {
         let shown = Certificate::all(&texts.certificate, CERTIFICATE)?;
-        let not_after = shown[0].not_after;
+        let soonest = shown.iter().map(|one| one.not_after).min();
+        let not_after = soonest.expect("there is at least one");
         let mut roots = RootCertStore::empty();
-        for root in Certificate::all(&texts.trust, TRUST)? {
+        let trusted = Certificate::all(&texts.trust, TRUST)?;
+        let latest = trusted.iter().map(|one| one.not_after).max();
+        let trust_until = latest.expect("there is at least one");
+        for root in trusted {
             let unusable = |error: rustls::Error| Flaw::Unusable(format!("{TRUST}: {error}"));
             roots.add(root.der).map_err(unusable)?;
         }
@@ -92,6 +108,7 @@ impl Credentials {
             server: Arc::new(server_config(shown.clone(), &texts.key, roots.clone())?),
             client: Arc::new(client_config(shown, &texts.key, roots)?),
             not_after,
+            trust_until,
         })
     }
 }
@@ -204,6 +221,16 @@ impl Tls {
         }
     }
 
+    /// Until when the newest credentials hold; nothing before the first.
+    pub fn expiry(&self) -> Option<Expiry> {
+        let current = self.current.borrow();
+        let credentials = current.as_ref().ok()?;
+        Some(Expiry {
+            own: moment(credentials.not_after)?,
+            authorities: moment(credentials.trust_until)?,
+        })
+    }
+
     /// Waits for the first credentials.
     pub async fn ready(&self) {
         let mut current = self.current.clone();
@@ -213,7 +240,8 @@ impl Tls {
         }
     }
 
-    /// Makes a connection that was accepted into one whose peer is known.
+    /// Makes a connection that was accepted into one whose peer is known; until when its certificate
+    /// holds comes along.
     ///
     /// # Errors
     ///
@@ -221,16 +249,16 @@ impl Tls {
     pub async fn accept(
         &self,
         stream: TcpStream,
-    ) -> Result<(server::TlsStream<TcpStream>, Identity), TlsError> {
+    ) -> Result<(server::TlsStream<TcpStream>, Identity, Option<Timestamp>), TlsError> {
         let config = self.newest()?.server.clone();
         let handshake = TlsAcceptor::from(config).accept(stream);
         let stream = timeout(HANDSHAKE_BOUND, handshake).await;
         let stream = stream.map_err(|_| TlsError::Slow)?;
         let stream = stream.map_err(HandshakeError::from)?;
-        let shown = stream.get_ref().1.peer_certificates();
-        let own = shown.and_then(|certificates| certificates.first());
-        let uris = own.map(|own| uris(own)).unwrap_or_default();
-        Ok((stream, self.domain.identity(&uris)))
+        let certificates = stream.get_ref().1.peer_certificates();
+        let own = certificates.and_then(|certificates| certificates.first());
+        let (uris, until) = own.map(|own| shown(own)).unwrap_or_default();
+        Ok((stream, self.domain.identity(&uris), until))
     }
 
     /// A channel to the replica at `address`, which has to show a certificate of Locum's Service.

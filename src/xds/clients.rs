@@ -78,6 +78,7 @@ struct Connected {
 struct Client {
     proxy: Proxy,
     peer: Option<SocketAddr>,
+    certificate_expires: Option<Timestamp>,
     since: Timestamp,
     state: Mutex<State>,
 }
@@ -127,16 +128,19 @@ pub struct Connection {
 }
 
 impl Clients {
-    /// Enters a proxy that has connected, with the stream that it has opened.
+    /// Enters a proxy that has connected, with until when the certificate holds that it showed, if it
+    /// showed one, and the stream that it has opened.
     pub fn connect(
         self: &Arc<Self>,
         proxy: Proxy,
         peer: Option<SocketAddr>,
+        certificate_expires: Option<Timestamp>,
         stream: Stream,
     ) -> Connection {
         let client = Arc::new(Client {
             proxy,
             peer,
+            certificate_expires,
             since: Timestamp::now(),
             state: Mutex::new(State::new(stream)),
         });
@@ -197,6 +201,25 @@ impl Clients {
                 return;
             }
         }
+    }
+
+    /// By group, the connected proxy whose certificate runs out first, and when. It is the one that
+    /// the proxy showed when it connected: a renewed one is seen when it does so again.
+    pub fn certificates(&self) -> BTreeMap<String, (Timestamp, String)> {
+        let mut first = BTreeMap::new();
+        for client in self.all() {
+            let Some(expires) = client.certificate_expires else {
+                continue;
+            };
+            let proxy = &client.proxy;
+            let known = first
+                .entry(proxy.gateway.clone())
+                .or_insert_with(|| (expires, proxy.id.clone()));
+            if expires < known.0 {
+                *known = (expires, proxy.id.clone());
+            }
+        }
+        first
     }
 
     /// What there is to say of each connected proxy, longest connected first.
@@ -343,6 +366,9 @@ pub struct Report {
     /// Where it connects from; nothing for a Unix socket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<SocketAddr>,
+    /// When the certificate runs out that it showed when it connected; nothing in plaintext.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_expires: Option<Timestamp>,
     /// Since when its stream is open.
     pub connected_since: Timestamp,
     /// The revision of its Gateway's snapshot that it is being sent.
@@ -397,6 +423,7 @@ impl Client {
             user_agent: self.proxy.user_agent.clone(),
             variant: state.stream.variant(),
             peer: self.peer,
+            certificate_expires: self.certificate_expires,
             connected_since: self.since,
             revision: state.revision,
             settled_revision: state.settled,

@@ -7,12 +7,18 @@ use std::sync::LazyLock;
 
 use prost_reflect::{DescriptorPool, MessageDescriptor};
 
+/// All of Envoy's descriptors, encoded.
+pub const ENVOY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/envoy.bin"));
+
+/// Those of Locum's own services, encoded.
+pub const LOCUM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/locum.bin"));
+
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    let set = include_bytes!(concat!(env!("OUT_DIR"), "/envoy.bin"));
-    DescriptorPool::decode(set.as_slice()).expect("build.rs wrote a closed descriptor set")
+    DescriptorPool::decode(ENVOY).expect("build.rs wrote a closed descriptor set")
 });
 
-/// All descriptors: of every message that Locum sends, alone or in an `Any`.
+/// Envoy's descriptors: of every message that Locum sends, alone or in an `Any`, and of the services
+/// that it serves.
 pub fn pool() -> &'static DescriptorPool {
     &POOL
 }

@@ -3,15 +3,20 @@
 //! In: the events of the stream machines. Out: a Prometheus registry that the admin endpoint
 //! encodes.
 
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::xds::clients::Clients;
 use crate::xds::kind::Kind;
 use crate::xds::message::{Event, Output};
 use crate::xds::order::Awaited;
@@ -156,6 +161,12 @@ impl Metrics {
         );
     }
 
+    /// Enters `locum_proxy_certificate_expiry_timestamp_seconds`, a line for each group that has
+    /// proxies with certificates: of the one that runs out first.
+    pub fn register_certificates(clients: Arc<Clients>, registry: &mut Registry) {
+        registry.register_collector(Box::new(Certificates(clients)));
+    }
+
     /// Counts a stream for as long as what is returned lives.
     pub fn stream(&self) -> OpenStream {
         self.streams_opened.inc();
@@ -225,6 +236,30 @@ impl Metrics {
             }
             Event::RefusalsChanged | Event::Unsupported { .. } => {}
         }
+    }
+}
+
+#[derive(Debug)]
+struct Certificates(Arc<Clients>);
+
+impl Collector for Certificates {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let certificates = self.0.certificates();
+        if certificates.is_empty() {
+            return Ok(());
+        }
+        let mut family = encoder.encode_descriptor(
+            "locum_proxy_certificate_expiry_timestamp_seconds",
+            "When the first of the certificates runs out that the Gateway's proxies connected with",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (gateway, (at, _)) in certificates {
+            let labels = [("gateway", gateway)];
+            let gauge = ConstGauge::new(at.as_second());
+            gauge.encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
     }
 }
 

@@ -74,6 +74,17 @@ pub enum Rejected {
         "node.cluster is {0:?}; it has to name the Gateway that the proxy serves, as `namespace/name`"
     )]
     NoGateway(String),
+    /// A later message of its stream names another proxy.
+    #[error(
+        "the stream is node {} of {}, and a later message says node {} of {}; give each node a \
+         stream of its own", first.0, first.1, later.0, later.1
+    )]
+    OtherNode {
+        /// `node.id` and `node.cluster` of the first message.
+        first: (String, String),
+        /// Those of the later one.
+        later: (String, String),
+    },
     /// It may not do as what was measured on the supported ones does.
     #[error(transparent)]
     Version(#[from] UnsupportedEnvoy),
@@ -172,6 +183,26 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    /// Whether a later message is of the same proxy. The protocol asks for a node in the first
+    /// message only, and who the stream is for was settled with it; what else a node says may change.
+    ///
+    /// # Errors
+    ///
+    /// When it has another `node.id` or `node.cluster`: whoever sent it takes what comes for that one's.
+    pub fn must_be(&self, node: Option<&Node>) -> Result<(), Rejected> {
+        let Some(node) = node else { return Ok(()) };
+        let is_same = |said: &str, known: &str| said.is_empty() || said == known;
+        if is_same(&node.id, &self.id) && is_same(&node.cluster, &self.gateway) {
+            return Ok(());
+        }
+        Err(Rejected::OtherNode {
+            first: (self.id.clone(), self.gateway.clone()),
+            later: (node.id.clone(), node.cluster.clone()),
+        })
+    }
+}
+
 fn version_of(node: &Node) -> String {
     match &node.user_agent_version_type {
         Some(UserAgentVersionType::UserAgentVersion(version)) => version.clone(),
@@ -230,6 +261,26 @@ mod tests {
         assert!(locum(&node).unwrap().supported().is_ok());
         node.user_agent_name = String::new();
         assert!(locum(&node).is_ok());
+    }
+
+    #[test]
+    fn a_later_message_may_say_less_and_no_other_proxy() {
+        let proxy = Proxy::of(Some(&node())).unwrap();
+        let with = |id: &str, cluster: &str| Node {
+            id: id.into(),
+            cluster: cluster.into(),
+            ..Node::default()
+        };
+        assert_eq!(proxy.must_be(None), Ok(()));
+        for same in [with("one", "default/edge"), with("", ""), with("one", "")] {
+            assert_eq!(proxy.must_be(Some(&same)), Ok(()));
+        }
+        for other in [with("two", "default/edge"), with("one", "default/other")] {
+            let refused = proxy.must_be(Some(&other)).unwrap_err().to_string();
+            for name in ["one", "default/edge", &other.id, &other.cluster] {
+                assert!(refused.contains(name), "{refused}");
+            }
+        }
     }
 
     #[test]

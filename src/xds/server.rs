@@ -2,14 +2,20 @@
 //!
 //! In: the [`Board`] that the pipeline publishes on, and proxies that connect. Out: responses to
 //! them, entries in [`Clients`], metrics and log lines. Load reports, those who watch them and other
-//! replicas are let in by the same door. It decides nothing about the protocol; that is
-//! [`crate::xds::stream`].
+//! replicas are let in by the same door, as are questions about health and about what is served. It
+//! decides nothing about the protocol; that is [`crate::xds::stream`].
 
 mod board;
 mod codec;
 mod complaints;
+mod connections;
+mod discovery;
 mod door;
+mod expiry;
+mod health;
+mod reflection;
 mod services;
+pub mod socket;
 mod stream;
 
 use std::fmt::Display;
@@ -22,9 +28,16 @@ use envoy_types::pb::envoy::service::load_stats::v3 as load_stats;
 use load_stats::load_reporting_service_server::LoadReportingServiceServer;
 use tokio::net::{TcpListener, ToSocketAddrs, UnixListener};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tonic::service::Routes;
 
 pub use board::{Board, Published};
-use services::Discovery;
+use complaints::Complaints;
+use connections::Connections;
+use discovery::Discovery;
+use health::Health;
+pub use health::Ready;
+use services::Services;
 
 use crate::api::v1::serving_server::ServingServer;
 use crate::replicas::{Observe, Own};
@@ -51,7 +64,7 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long that sign may take before the connection is dropped.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long connections may take to end when the server does.
+/// How long a connection may take to end once it was told to.
 pub const SHUTDOWN_BOUND: Duration = Duration::from_secs(3);
 
 /// Where the server listens.
@@ -96,6 +109,11 @@ pub struct Shared {
     pub serving: Arc<Serving>,
     /// What other replicas may ask for; nothing where there are none.
     pub own: Option<Own>,
+    /// What [gRPC's health](https://grpc.io/docs/guides/health-checking/) says.
+    pub ready: Ready,
+    /// Over what time proxies are let go when the server ends, if they are many. Zero lets all go at
+    /// once, which is right where no other server could take them.
+    pub drain: Duration,
 }
 
 impl Shared {
@@ -123,71 +141,57 @@ impl Shared {
     }
 }
 
-/// Serves discovery to proxies until `shutdown` comes; then ends every stream, so that proxies look
-/// for another server, and returns within [`SHUTDOWN_BOUND`].
+/// Serves discovery to proxies until `shutdown` comes. Then nobody is let in any more, and
+/// connections are told to go elsewhere one by one, over [`Shared::drain`]: their streams end, while
+/// the others are served on. Returns within [`SHUTDOWN_BOUND`] after the last.
 pub async fn serve(
     listener: Listener,
     shared: Shared,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let (stop, running) = watch::channel(true);
-    let serving = shared.serving.clone();
-    let own = shared.own.clone();
-    let observe = own.map(|own| Observe::service(own, stopped(running.clone())));
-    let reports = LoadReports::new(serving.clone(), shared.admission, stopped(running.clone()));
-    let watch = Watch::new(serving, stopped(running.clone()));
     let refusals = door::Refusals::counted_in(shared.metrics.clone());
-    let discovery = Discovery {
-        shared,
-        complaints: refusals.complaints.clone(),
-        running: running.clone(),
-        places: Arc::new(Semaphore::new(MAX_STREAMS)),
-    };
-    let router = tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
-        .add_routes(discovery.routes())
-        .add_service(
-            LoadReportingServiceServer::new(reports).max_decoding_message_size(MAX_MESSAGE_BYTES),
-        )
-        .add_service(ServingServer::new(watch))
-        .add_optional_service(observe);
-    let closed = stopped(running.clone());
-    let stopped = stopped(running);
-    let served = async {
-        match listener {
-            Listener::Tcp(listener) => {
-                let incoming = door::plain(listener);
-                router.serve_with_incoming_shutdown(incoming, stopped).await
-            }
-            Listener::Tls(listener, tls) => {
-                let incoming = door::tls(listener, tls, refusals, closed);
-                router.serve_with_incoming_shutdown(incoming, stopped).await
-            }
-            Listener::Unix(listener) => {
-                let incoming = door::unix(listener);
-                router.serve_with_incoming_shutdown(incoming, stopped).await
-            }
+    let (drain, clients) = (shared.drain, shared.clients.clone());
+    // It ends with this.
+    let mut watched = JoinSet::new();
+    let (stop, runs) = watch::channel(true);
+    let complaints = refusals.complaints.clone();
+    let mut connections = Connections::new(services(shared, complaints, runs));
+    match listener {
+        Listener::Tcp(listener) => {
+            let incoming = door::plain(listener);
+            connections.accept(incoming, shutdown).await?;
         }
-    };
-    tokio::pin!(served);
-    tokio::select! {
-        ended = &mut served => return Ok(ended?),
-        () = shutdown => {}
+        Listener::Tls(listener, tls) => {
+            let incoming = door::tls(listener, tls, refusals);
+            watched.spawn(expiry::watch(clients));
+            connections.accept(incoming, shutdown).await?;
+        }
+        Listener::Unix(listener) => {
+            let incoming = door::unix(listener);
+            connections.accept(incoming, shutdown).await?;
+        }
     }
     stop.send_replace(false);
-    match tokio::time::timeout(SHUTDOWN_BOUND, served).await {
-        Ok(ended) => Ok(ended?),
-        Err(_) => {
-            tracing::warn!("some proxies did not close their connections in time");
-            Ok(())
-        }
-    }
+    Ok(connections.drain(drain).await?)
 }
 
-/// Resolves when the server is to stop.
-async fn stopped(mut running: watch::Receiver<bool>) {
-    // An error means that the server's future was dropped, which stops it too.
-    let _ = running.wait_for(|running| !running).await;
+/// All that is answered at the door. `runs` holds a value as long as the server is to run.
+fn services(shared: Shared, complaints: Arc<Complaints>, runs: watch::Receiver<bool>) -> Routes {
+    let (ready, board) = (shared.ready.clone(), shared.board.clone());
+    let reports = LoadReports::new(shared.serving.clone(), shared.admission);
+    let watch = Watch::new(shared.serving.clone());
+    let observe = shared.own.clone().map(Observe::service);
+    let discovery = Discovery {
+        shared,
+        complaints,
+        places: Arc::new(Semaphore::new(MAX_STREAMS)),
+    };
+    let mut services = Services::beginning_with(discovery.routes(), discovery::names());
+    services
+        .add(LoadReportingServiceServer::new(reports).max_decoding_message_size(MAX_MESSAGE_BYTES));
+    services.add(ServingServer::new(watch));
+    if let Some(observe) = observe {
+        services.add(observe);
+    }
+    services.described(|names| Health::service(ready, board, runs, names))
 }

@@ -1,5 +1,6 @@
 //! Proxies of different Gateways, and who they say they are.
 
+use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
 use locum::xds::clients::Detail;
 use locum::xds::proxy::Admission;
@@ -19,6 +20,40 @@ async fn each_gateway_has_its_own_resources() {
     server.serve("default/two", "cluster b:2").await;
     two.play("< cluster b:2").await;
     one.play("< nothing").await;
+}
+
+#[tokio::test]
+async fn a_stream_stays_the_first_nodes_and_ends_when_another_speaks() {
+    let log = Log::start();
+    let server = Server::start().await;
+    server
+        .serve("default/one", "cluster a:1, listener l:1")
+        .await;
+    server
+        .serve("default/two", "cluster b:1, listener m:1")
+        .await;
+    for (id, cluster) in [("proxy", "default/two"), ("other", "default/one")] {
+        let mut proxy = server.connect("default/one").await;
+        let own = proxy.node.clone();
+        proxy.play("> cluster\n< cluster a:1").await;
+        // It may say again who it is, as Envoy does unless it is told otherwise.
+        proxy.node = own;
+        proxy
+            .play("> cluster ack\n> listener\n< listener l:1")
+            .await;
+        proxy.node = Some(Node {
+            id: id.into(),
+            cluster: cluster.into(),
+            ..Node::default()
+        });
+        proxy.play("> listener ack").await;
+        let status = proxy.end().await;
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+        for name in ["proxy", "default/one", id, cluster] {
+            assert!(status.message().contains(name), "{status}");
+        }
+    }
+    assert_eq!(log.lines("a later message says").len(), 2);
 }
 
 #[tokio::test]

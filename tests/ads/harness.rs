@@ -44,22 +44,22 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start() -> Self {
-        Self::start_at("127.0.0.1:0".parse().unwrap()).await
+        Self::start_at(any_port()).await
     }
 
     pub(crate) async fn start_at(address: SocketAddr) -> Self {
-        Self::admitting(Admission::LOCUM, address).await
+        Self::start_sharing(address, Shared::with(Admission::LOCUM)).await
     }
 
     /// A server that is not Locum's, but somebody's who uses the library.
     pub(crate) async fn of_library(admission: Admission) -> Self {
-        Self::admitting(admission, "127.0.0.1:0".parse().unwrap()).await
+        Self::start_sharing("127.0.0.1:0".parse().unwrap(), Shared::with(admission)).await
     }
 
-    async fn admitting(admission: Admission, address: SocketAddr) -> Self {
+    pub(crate) async fn start_sharing(address: SocketAddr, shared: Shared) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        Self::start_with(Listener::Tcp(listener), address, Shared::with(admission))
+        Self::start_with(Listener::Tcp(listener), address, shared)
     }
 
     pub(crate) fn start_with(listener: Listener, address: SocketAddr, shared: Shared) -> Self {
@@ -77,9 +77,13 @@ impl Server {
 
     /// Ends the server as its process does when it is told to.
     pub(crate) async fn stop(self) {
+        self.begin_to_stop().ended().await;
+    }
+
+    /// Tells the server to end.
+    pub(crate) fn begin_to_stop(self) -> Stopping {
         self.stop.send(()).unwrap();
-        let ended = timeout(BOUND, self.served).await;
-        ended.expect("the server ends").unwrap().unwrap();
+        Stopping(self.served)
     }
 
     /// Publishes a snapshot and waits until every connected proxy's stream has taken it up.
@@ -165,6 +169,16 @@ impl Server {
     }
 }
 
+/// A server that was told to end.
+pub(crate) struct Stopping(JoinHandle<Result<(), ServeError>>);
+
+impl Stopping {
+    pub(crate) async fn ended(self) {
+        let ended = timeout(BOUND, self.0).await;
+        ended.expect("the server ends").unwrap().unwrap();
+    }
+}
+
 /// Plays a whole conversation between one proxy that speaks delta and a server of its own.
 pub(crate) async fn play(conversation: &str) {
     let server = Server::start().await;
@@ -177,6 +191,11 @@ pub(crate) async fn play_sotw(conversation: &str) {
     let server = Server::start().await;
     let mut proxy = server.connect_sotw(GATEWAY).await;
     proxy.play(conversation).await;
+}
+
+/// A port that is free, on loopback.
+pub(crate) fn any_port() -> SocketAddr {
+    ([127, 0, 0, 1], 0).into()
 }
 
 /// Waits until something is so.

@@ -1,5 +1,6 @@
 //! Mutual TLS: who is let in, what for, and renewal while a real Envoy serves.
 
+mod expiry;
 mod refused;
 
 use std::net::SocketAddr;
@@ -37,9 +38,11 @@ use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::envoy::{Edge, Envoy, edge, get};
 use crate::harness::{BOUND, GATEWAY, Server};
+use crate::health::health;
 
 const ANY_PORT: &str = "127.0.0.1:0";
 
@@ -182,6 +185,19 @@ async fn a_replica_watches_and_is_no_proxy() {
     let refused = discovery_for(GATEWAY, channel()).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
     watches(channel()).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_is_let_in_may_ask_how_the_server_is() {
+    let authority = authority();
+    let server = server(&authority).await;
+    server.serve(GATEWAY, "cluster a:1").await;
+    for who in [proxy_of(&authority, GATEWAY), server_of(&authority)] {
+        let channel = channel(who, server.address);
+        assert_eq!(health(channel, "").await.unwrap(), ServingStatus::Serving);
+    }
+    let stranger = channel(strangers_own(&authority), server.address);
+    health(stranger, "").await.unwrap_err();
 }
 
 /// A proxy whose certificate has run out, and a server that knows who signed it.

@@ -42,11 +42,11 @@ fn outside_kubernetes_envoys_are_known_by_what_certs_issues() {
             trust,
         ],
     );
-    let stranger = Envoy::start("default/eg", locum.xds, &["--tls", &file("other")]);
+    let stranger = Envoy::start("default/eg", &locum.xds, &["--tls", &file("other")]);
     until("the other Gateway's Envoy hears why it is refused", || {
         stranger.log().contains("default/other")
     });
-    let envoy = Envoy::start("default/eg", locum.xds, &["--tls", &file("eg")]);
+    let envoy = Envoy::start("default/eg", &locum.xds, &["--tls", &file("eg")]);
     until("Envoy is ready", || envoy.is_ready());
     until("Envoy serves", || serves(port));
     assert!(!stranger.is_ready());

@@ -62,7 +62,7 @@ fn an_envoy_is_held_against_what_it_is_told() {
     let port = free_port();
     let (told, other) = (stage(port), stage(port));
     let [told, other] = [&told, &other].map(|stage| Serve::start(&stage.manifests(), &[]));
-    let envoy = Envoy::start("default/eg", told.xds, &[]);
+    let envoy = Envoy::start("default/eg", &told.xds, &[]);
     until("Envoy is ready", || envoy.is_ready());
     let acknowledged = || printed(&succeeds(&mut debug(told.admin, &["clients"])));
     until("all is acknowledged", || {

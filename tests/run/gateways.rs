@@ -111,7 +111,7 @@ fn a_mistake_in_one_object_takes_nothing_from_another() {
 fn a_proxy_of_a_gateway_that_is_not_in_the_files_is_warned_of() {
     let stage = Stage::with_backend(free_port());
     let locum = Serve::start(&stage.manifests(), &[]);
-    let _envoy = Envoy::start("default/nowhere", locum.xds, &[]);
+    let _envoy = Envoy::start("default/nowhere", &locum.xds, &[]);
     until("it is said", || {
         let log = locum.log();
         let mut warned = log.lines().filter(|line| line.contains("no such Gateway"));

@@ -109,11 +109,16 @@ impl Stage {
 
     /// `locum run` with this stage's directories and free ports of its own.
     pub(crate) fn command(&self) -> Command {
+        self.command_at("127.0.0.1:0")
+    }
+
+    /// The same with another address for xDS.
+    fn command_at(&self, xds: &str) -> Command {
         let mut command = locum();
         command.arg("run").arg("-f").arg(self.manifests());
         command.arg("--state-dir").arg(self.state());
         command.arg("--envoy").arg(envoy());
-        command.args(["--xds-address", "127.0.0.1:0"]);
+        command.args(["--xds-address", xds]);
         command.args(["--admin-address", "127.0.0.1:0"]);
         command
     }
@@ -125,20 +130,21 @@ impl Stage {
 
     /// The same with more arguments.
     pub(crate) fn run_with(&self, arguments: &[&str]) -> Locum<'_> {
-        let locum = self.start(arguments);
-        until("ready", || {
-            locum
-                .get("/readyz")
-                .is_some_and(|(status, _)| status == 200)
-        });
-        locum
+        self.start(arguments).when_ready()
+    }
+
+    /// The same with another address for xDS.
+    pub(crate) fn run_at(&self, xds: &str) -> Locum<'_> {
+        self.started(&mut self.command_at(xds)).when_ready()
     }
 
     /// Starts Locum and waits until its admin interface answers.
     pub(crate) fn start(&self, arguments: &[&str]) -> Locum<'_> {
-        let mut child = self
-            .command()
-            .args(arguments)
+        self.started(self.command().args(arguments))
+    }
+
+    fn started(&self, command: &mut Command) -> Locum<'_> {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -207,6 +213,14 @@ pub(crate) struct Locum<'stage> {
 }
 
 impl Locum<'_> {
+    fn when_ready(self) -> Self {
+        until("ready", || {
+            let ready = self.get("/readyz");
+            ready.is_some_and(|(status, _)| status == 200)
+        });
+        self
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

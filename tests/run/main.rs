@@ -13,6 +13,7 @@ mod gateways;
 mod harness;
 mod lifecycle;
 mod shutdown;
+mod sockets;
 mod standalone;
 mod translate;
 mod variants;

@@ -101,7 +101,7 @@ async fn an_envoy_is_replaced_under_load_and_nothing_is_lost() {
     let stage = Stage::empty();
     manifests(&stage, ports, echo.address().port());
     let locum = Serve::start(&stage.manifests(), &[]);
-    let old = Envoy::start("default/a", locum.xds, &[]);
+    let old = Envoy::start("default/a", &locum.xds, &[]);
     ready(&old).await;
     let service = Service::start().await;
     service.has(&ports[..1]);
@@ -124,7 +124,7 @@ async fn an_envoy_is_replaced_under_load_and_nothing_is_lost() {
         Load::start(post, Pace::Closed { connections: 10 }, bound).unwrap(),
     ];
 
-    let new = Envoy::start("default/b", locum.xds, &[]);
+    let new = Envoy::start("default/b", &locum.xds, &[]);
     ready(&new).await;
     service.has(&ports);
     sleep(Duration::from_millis(500)).await;
@@ -161,7 +161,7 @@ async fn a_client_that_holds_its_connection_is_not_waited_for_without_end() {
     let stage = Stage::empty();
     manifests(&stage, ports, echo.address().port());
     let locum = Serve::start(&stage.manifests(), &[]);
-    let envoy = Envoy::start("default/a", locum.xds, &[]);
+    let envoy = Envoy::start("default/a", &locum.xds, &[]);
     ready(&envoy).await;
     let held = TcpStream::connect(("127.0.0.1", ports[0])).await.unwrap();
     let begun = Instant::now();

@@ -21,22 +21,26 @@ impl Drop for Process {
     }
 }
 
-/// `locum serve` at a port of its own.
+/// `locum serve` at a port of its own, or at a socket.
 pub(crate) struct Serve {
-    pub(crate) xds: SocketAddr,
+    pub(crate) xds: String,
     pub(crate) admin: SocketAddr,
     log: NamedTempFile,
-    _process: Process,
+    process: Process,
 }
 
 impl Serve {
     /// Starts it and waits until it is ready.
     pub(crate) fn start(manifests: &Path, arguments: &[&str]) -> Self {
-        let [xds, admin] = [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
+        Self::start_at(format!("127.0.0.1:{}", free_port()), manifests, arguments)
+    }
+
+    pub(crate) fn start_at(xds: String, manifests: &Path, arguments: &[&str]) -> Self {
+        let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut command = locum();
         command.args(["serve", "--listen", "127.0.0.1", "-f"]);
         command.arg(manifests).args(arguments);
-        command.args(["--xds-address", &xds.to_string()]);
+        command.args(["--xds-address", &xds]);
         command.args(["--admin-address", &admin.to_string()]);
         let log = NamedTempFile::new().unwrap();
         let process = Process(command.stderr(log.reopen().unwrap()).spawn().unwrap());
@@ -47,8 +51,21 @@ impl Serve {
             xds,
             admin,
             log,
-            _process: process,
+            process,
         }
+    }
+
+    /// Ends it and waits until it has.
+    pub(crate) fn terminate(mut self) {
+        signal(self.process.0.id(), Signal::TERM);
+        until("locum serve ends", || {
+            self.process.0.try_wait().unwrap().is_some()
+        });
+    }
+
+    /// Kills it without a word.
+    pub(crate) fn kill(self) {
+        drop(self.process);
     }
 
     pub(crate) fn log(&self) -> String {
@@ -66,13 +83,13 @@ pub(crate) struct Envoy {
 
 impl Envoy {
     /// Starts one for a Gateway. It need not be ready.
-    pub(crate) fn start(gateway: &str, xds: SocketAddr, arguments: &[&str]) -> Self {
+    pub(crate) fn start(gateway: &str, xds: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let [admin, ready] = [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
         let mut command = locum();
         command.args(["bootstrap", "--gateway", gateway, "-d"]);
         command.arg(folder.path()).args(arguments);
-        command.args(["--xds-address", &xds.to_string()]);
+        command.args(["--xds-address", xds]);
         command.args(["--envoy-admin-address", &admin.to_string()]);
         command.args(["--ready-port", &ready.port().to_string()]);
         succeeds(&mut command);

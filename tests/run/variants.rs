@@ -10,7 +10,7 @@ fn an_envoy_in_the_state_of_the_world_serves_and_takes_edits() {
     let port = free_port();
     let stage = Stage::with_backend(port);
     let locum = Serve::start(&stage.manifests(), &[]);
-    let envoy = Envoy::start("default/eg", locum.xds, &["--xds-variant", "sotw"]);
+    let envoy = Envoy::start("default/eg", &locum.xds, &["--xds-variant", "sotw"]);
     until("Envoy is ready", || envoy.is_ready());
     until("Envoy serves", || {
         ask(port, "/") == Some((200, "hello".into()))

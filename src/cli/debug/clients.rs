@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Args;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Admin;
 use crate::cli::output::{Format, write_document};
@@ -15,7 +15,7 @@ use crate::xds::clients::Report;
 /// ACKED is the revision of the Gateway's configuration that the proxy has acknowledged in full,
 /// SENT the one that it is being told; PENDING is how many resources it has not answered, and how
 /// long the oldest waits; XDS is the variant of the protocol, delta or sotw. What a proxy refuses
-/// stands below, in its own words.
+/// stands below, in its own words, and whose certificate runs out within a week.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   locum debug clients
@@ -27,6 +27,9 @@ pub(super) struct Options {
     #[arg(short, long, env = "LOCUM_OUTPUT", value_name = "FORMAT")]
     output: Option<Format>,
 }
+
+/// How long before a certificate runs out that is said.
+const SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 const HEAD: [&str; 10] = [
     "GATEWAY",
@@ -67,6 +70,19 @@ fn in_lines(clients: &[Report], now: Timestamp) -> String {
     for client in clients {
         for (kind, name, words) in refused(client) {
             text += &format!("{} refuses {kind} {name}: {words}\n", client.node);
+        }
+        let soon = client
+            .certificate_expires
+            .filter(|at| at.duration_since(now) < SOON);
+        if let Some(at) = soon {
+            let when = match at > now {
+                true => format!("runs out in {}", age(now, at)),
+                false => format!("ran out {} ago", age(at, now)),
+            };
+            text += &format!(
+                "{}: the certificate that it connected with {when}\n",
+                client.node
+            );
         }
     }
     text
@@ -163,6 +179,7 @@ mod tests {
             user_agent: "envoy 1.40.0".into(),
             variant: Variant::Delta,
             peer: Some(([10, 0, 0, 7], 40000).into()),
+            certificate_expires: Some(at("2026-01-06T08:00:00Z")),
             connected_since: at("2026-01-01T00:00:00Z"),
             revision: 12,
             settled_revision: 11,
@@ -172,6 +189,7 @@ mod tests {
 GATEWAY      NODE      PROXY          XDS     PEER             CONNECTED   ACKED   SENT   PENDING   REFUSED
 default/eg   envoy-1   envoy 1.40.0   delta   10.0.0.7:40000   3h 12m      11      12     2 (4s)    1
 envoy-1 refuses cluster a: no such thing
+envoy-1: the certificate that it connected with runs out in 5d 4h
 ";
         assert_eq!(in_lines(&[client], at("2026-01-01T03:12:40Z")), expected);
     }

@@ -90,6 +90,15 @@ impl Board {
             .send_if_modified(|complete| !std::mem::replace(complete, true));
     }
 
+    /// Whether there is something to serve, or certainly nothing.
+    pub(super) fn has_something(&self) -> bool {
+        *self.complete.borrow() || {
+            let inner = self.lock();
+            let mut gateways = inner.gateways.values();
+            gateways.any(|sender| sender.borrow().snapshot.is_some())
+        }
+    }
+
     /// Resolves when a Gateway without a snapshot is one that does not exist.
     pub(super) async fn completed(&self) {
         let mut complete = self.complete.subscribe();

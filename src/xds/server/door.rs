@@ -1,6 +1,5 @@
 //! The door: connections that come in, each with who is at its other end.
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -8,24 +7,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures::{Stream, StreamExt as _};
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::transport::server::{Connected, TcpIncoming};
 
 use super::complaints::Complaints;
-use crate::trust::{Identity, Peer, Tls, TlsError};
+use super::connections::ACCEPT_PAUSE;
+use crate::trust::{Identity, Line, Peer, Tls, TlsError};
 use crate::xds::metrics::Metrics;
 
 /// The most peers that make themselves known at once; further ones wait in the kernel's queue.
 const MAX_HANDSHAKES: usize = 256;
-/// The pause after a connection could not be accepted: there are too many open files, usually.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
 /// How long a connection whose peer was refused is kept, so that the peer hears why.
 const LAST_WORDS_BOUND: Duration = Duration::from_millis(500);
 
@@ -36,12 +33,31 @@ pub(super) struct Connection<IO> {
     peer: Peer,
     /// Runs once the peer was refused.
     closing: Option<Pin<Box<Sleep>>>,
+    /// Goes with the connection.
+    open: Option<oneshot::Sender<()>>,
 }
 
 impl<IO> Connection<IO> {
     fn new(io: IO, peer: Peer) -> Self {
-        let closing = None;
-        Self { io, peer, closing }
+        Self {
+            io,
+            peer,
+            closing: None,
+            open: None,
+        }
+    }
+
+    /// What the connection and its streams end together by.
+    pub(super) fn line(&self) -> &Line {
+        self.peer.line()
+    }
+
+    /// Resolves when the connection is closed. Only the newest answer does.
+    pub(super) fn closed(&mut self) -> impl Future<Output = ()> + Send + use<IO> {
+        let (open, closed) = oneshot::channel();
+        self.open = Some(open);
+        // An error is what a connection that is gone looks like.
+        closed.map(|_| ())
     }
 
     /// Ready when the connection is to end, because its peer was refused and has had the time to
@@ -79,19 +95,16 @@ pub(super) fn unix(
     })
 }
 
-/// Connections over mutual TLS, from the first credentials on. When `stopped` resolves, the door is
-/// closed at once, so that who comes back goes to another server.
+/// Connections over mutual TLS, from the first credentials on.
 pub(super) fn tls(
     listener: TcpListener,
     tls: Tls,
     refusals: Refusals,
-    stopped: impl Future<Output = ()> + Send + 'static,
 ) -> impl Stream<Item = io::Result<Connection<TlsStream<TcpStream>>>> {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         tokio::select! {
             () = let_in(listener, tls, refusals, &sender) => {}
-            () = stopped => {}
             () = sender.closed() => {}
         }
     });
@@ -144,8 +157,8 @@ async fn let_in(listener: TcpListener, tls: Tls, refusals: Refusals, incoming: &
             // Failing that, answers are only slower.
             let _ = stream.set_nodelay(true);
             match tls.accept(stream).await {
-                Ok((io, identity)) => {
-                    let peer = Peer::new(Some(address), identity);
+                Ok((io, identity, until)) => {
+                    let peer = Peer::new(Some(address), identity).until(until);
                     // An error means that the server has ended.
                     let _ = incoming.send(Ok(Connection::new(io, peer))).await;
                 }

@@ -1,198 +1,69 @@
-//! The discovery services: the aggregated one, whose streams carry all types, and one for each type.
-//!
-//! All of them open a stream of the same machine; they differ in what may be asked for on it. What is
-//! fetched once, over REST or a unary call, is not served: it would be old at once.
+//! The services of the server, gathered so that health and reflection speak of each.
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
-use std::marker::PhantomData;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
-use futures::future::BoxFuture;
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
+use axum::response::IntoResponse;
 use tonic::body::Body;
 use tonic::codegen::Service;
-use tonic::server::{Grpc, StreamingService};
+use tonic::codegen::http::Request;
+use tonic::server::NamedService;
 use tonic::service::Routes;
-use tonic::{Request, Response, Status, Streaming};
 
-use super::codec::Protocol;
-use super::complaints::Complaints;
-use super::stream::Session;
-use super::{MAX_MESSAGE_BYTES, MAX_STREAMS, Shared, stopped};
-use crate::trust::Peer;
-use crate::xds::kind::Kind;
-use crate::xds::message;
-use crate::xds::stream::{MAX_NOTICES, MAX_RESPONSES};
+use super::reflection;
 
-/// The services: the type of each, if it has one, its package and name, and what its methods are
-/// called after `Stream` and `Delta`.
-const SERVICES: [(Option<Kind>, &str, &str); 8] = [
-    (
-        None,
-        "discovery.v3.AggregatedDiscoveryService",
-        "AggregatedResources",
-    ),
-    (
-        Some(Kind::Secret),
-        "secret.v3.SecretDiscoveryService",
-        "Secrets",
-    ),
-    (
-        Some(Kind::Cluster),
-        "cluster.v3.ClusterDiscoveryService",
-        "Clusters",
-    ),
-    (
-        Some(Kind::Endpoint),
-        "endpoint.v3.EndpointDiscoveryService",
-        "Endpoints",
-    ),
-    (
-        Some(Kind::Listener),
-        "listener.v3.ListenerDiscoveryService",
-        "Listeners",
-    ),
-    (
-        Some(Kind::Extension),
-        "extension.v3.ExtensionConfigDiscoveryService",
-        "ExtensionConfigs",
-    ),
-    (
-        Some(Kind::Route),
-        "route.v3.RouteDiscoveryService",
-        "Routes",
-    ),
-    (
-        Some(Kind::VirtualHost),
-        "route.v3.VirtualHostDiscoveryService",
-        "VirtualHosts",
-    ),
-];
-
-/// What every discovery service serves.
-#[derive(Clone, Debug)]
-pub(super) struct Discovery {
-    pub(super) shared: Shared,
-    pub(super) complaints: Arc<Complaints>,
-    /// Holds a value as long as the server is to run.
-    pub(super) running: watch::Receiver<bool>,
-    pub(super) places: Arc<Semaphore>,
+/// Services, and what they are called.
+pub(super) struct Services {
+    routes: Routes,
+    names: Vec<&'static str>,
 }
 
-/// One method of a service; its requests say of which variant.
-#[derive(Debug)]
-struct Method<R> {
-    discovery: Discovery,
-    /// The type of the service, if it has one.
-    only: Option<Kind>,
-    requests: PhantomData<fn() -> R>,
-}
-
-impl<R> Clone for Method<R> {
-    fn clone(&self) -> Self {
-        Self::new(&self.discovery, self.only)
-    }
-}
-
-impl<R> Method<R> {
-    fn new(discovery: &Discovery, only: Option<Kind>) -> Self {
+impl Services {
+    /// Those of `routes`, which are called so.
+    pub(super) fn beginning_with(
+        routes: Routes,
+        names: impl Iterator<Item = &'static str>,
+    ) -> Self {
         Self {
-            discovery: discovery.clone(),
-            only,
-            requests: PhantomData,
+            routes,
+            names: names.collect(),
         }
     }
-}
 
-type Responses = ReceiverStream<Result<Box<message::Response>, Status>>;
-
-impl<R> StreamingService<R> for Method<R>
-where
-    R: message::Request + Send + Sync + 'static,
-{
-    type Response = Box<message::Response>;
-    type ResponseStream = Responses;
-    type Future = Ready<Result<Response<Responses>, Status>>;
-
-    fn call(&mut self, request: Request<Streaming<R>>) -> Self::Future {
-        ready(self.discovery.open(request, self.only))
-    }
-}
-
-impl<R> Service<http::Request<axum::body::Body>> for Method<R>
-where
-    R: message::Request + prost::Message + Default + 'static,
-{
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<axum::body::Body>) -> Self::Future {
-        let method = self.clone();
-        let mut grpc =
-            Grpc::new(Protocol::<R>::default()).max_decoding_message_size(MAX_MESSAGE_BYTES);
-        Box::pin(async move { Ok(grpc.streaming(method, request.map(Body::new)).await) })
-    }
-}
-
-impl Discovery {
-    /// All services.
-    pub(super) fn routes(&self) -> Routes {
-        let mut router = Routes::default().into_axum_router();
-        for (only, service, resources) in SERVICES {
-            let path = |variant| format!("/envoy.service.{service}/{variant}{resources}");
-            let delta = Method::<DeltaDiscoveryRequest>::new(self, only);
-            router = router.route_service(&path("Delta"), delta);
-            // Virtual hosts come in delta only, as Envoy has it.
-            if only != Some(Kind::VirtualHost) {
-                let stream = Method::<DiscoveryRequest>::new(self, only);
-                router = router.route_service(&path("Stream"), stream);
-            }
-        }
-        router.into()
-    }
-
-    /// Opens a stream of the variant that the requests are of; `only` is the type of the service,
-    /// if it has one.
-    fn open<R>(
-        &self,
-        request: Request<Streaming<R>>,
-        only: Option<Kind>,
-    ) -> Result<Response<Responses>, Status>
+    pub(super) fn add<S>(&mut self, service: S)
     where
-        R: message::Request + Send + Sync + 'static,
+        S: Service<Request<Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Response: IntoResponse,
+        S::Future: Send + 'static,
     {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
-            self.shared.metrics.rejected();
-            return Err(Status::resource_exhausted(format!(
-                "{MAX_STREAMS} streams are open already"
-            )));
-        };
-        let peer = Peer::of(&request);
-        let (sender, receiver) = mpsc::channel(MAX_RESPONSES + MAX_NOTICES + 1);
-        let session = Session {
-            shared: self.shared.clone(),
-            complaints: self.complaints.clone(),
-            peer,
-            only,
-            requests: request.into_inner(),
-            responses: sender,
-        };
-        let stopped = stopped(self.running.clone());
-        tokio::spawn(async move {
-            session.run(stopped).await;
-            drop(place);
-        });
-        // A response becomes bytes when the transport asks for it, not before: one that nobody reads
-        // costs references only.
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        self.names.push(S::NAME);
+        self.routes = std::mem::take(&mut self.routes).add_service(service);
+    }
+
+    /// All of them, with what tells how they are (made by `health` of their names) and what they
+    /// are.
+    pub(super) fn described<H>(mut self, health: impl FnOnce(Arc<[&'static str]>) -> H) -> Routes
+    where
+        H: Service<Request<Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        H::Response: IntoResponse,
+        H::Future: Send + 'static,
+    {
+        let health = health(self.names.clone().into());
+        self.add(health);
+        self.names.extend(reflection::NAMES);
+        let names: Arc<[_]> = self.names.into();
+        self.routes
+            .add_service(reflection::v1(names.clone()))
+            .add_service(reflection::v1alpha(names))
     }
 }

@@ -1,7 +1,7 @@
 //! One stream's task: brings messages, snapshots and the passing of time to the stream's machine,
 //! and its responses to the transport.
 
-use std::future::{Future, pending};
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,11 @@ const GATEWAY_BOUND: Duration = Duration::from_secs(3);
 /// How long the transport may take to accept the status that ends a stream.
 const LAST_WORD_BOUND: Duration = Duration::from_secs(1);
 
+/// What a proxy hears when it is to look for another server.
+fn leaving() -> Status {
+    Status::unavailable("the server is going away")
+}
+
 /// A stream before its first message.
 pub(super) struct Session<R> {
     pub(super) shared: Shared,
@@ -55,11 +60,16 @@ struct Conversation<R> {
 
 impl<R: Request> Session<R> {
     /// Serves the stream until the proxy or the server ends it.
-    pub(super) async fn run(mut self, stopped: impl Future<Output = ()>) {
+    pub(super) async fn run(mut self) {
         let _open = self.shared.metrics.stream();
         let responses = self.responses.clone();
-        let ended = match self.introduced().await {
-            Ok((proxy, first)) => self.converse(proxy, first, stopped).await,
+        let left = self.peer.line().left();
+        let introduced = tokio::select! {
+            introduced = self.introduced() => introduced,
+            () = left => Err(leaving()),
+        };
+        let ended = match introduced {
+            Ok((proxy, first)) => self.converse(proxy, first).await,
             Err(status) => Err(status),
         };
         if let Err(status) = ended {
@@ -75,12 +85,17 @@ impl<R: Request> Session<R> {
             .await
             .map_err(|_| Status::deadline_exceeded("no discovery request in time"))??
             .ok_or_else(|| Status::cancelled("the stream was closed before its first request"))?;
-        let proxy = self.proxy(first.node()).inspect_err(|status| {
-            self.shared.metrics.rejected();
-            let what = format!("proxy refused: {}", status.message());
-            self.complaints.warn(&self.peer, &what);
-        })?;
+        let proxy = self.proxy(first.node());
+        let proxy = proxy.map_err(|status| self.refuse(status))?;
         Ok((proxy, first))
+    }
+
+    /// Notes that the proxy is refused.
+    fn refuse(&self, status: Status) -> Status {
+        self.shared.metrics.rejected();
+        let what = format!("proxy refused: {}", status.message());
+        self.complaints.warn(&self.peer, &what);
+        status
     }
 
     /// Who the proxy says it is, if its certificate says so too.
@@ -93,12 +108,7 @@ impl<R: Request> Session<R> {
         Ok(proxy)
     }
 
-    async fn converse(
-        self,
-        proxy: Proxy,
-        first: R,
-        stopped: impl Future<Output = ()>,
-    ) -> Result<(), Status> {
+    async fn converse(self, proxy: Proxy, first: R) -> Result<(), Status> {
         let variant = R::VARIANT;
         let (stream, of) = match self.only {
             None => (Stream::new(variant), "all types"),
@@ -112,10 +122,12 @@ impl<R: Request> Session<R> {
             "proxy connected"
         );
         let mut conversation = Conversation {
-            connection: self
-                .shared
-                .clients
-                .connect(proxy.clone(), self.peer.address(), stream),
+            connection: self.shared.clients.connect(
+                proxy.clone(),
+                self.peer.address(),
+                self.peer.certificate_expires(),
+                stream,
+            ),
             board: self.shared.board.subscribe(&proxy.gateway),
             session: self,
             proxy,
@@ -124,7 +136,7 @@ impl<R: Request> Session<R> {
         };
         conversation.take_snapshot()?;
         conversation.take_request(&first)?;
-        let ended = conversation.go_on(stopped).await;
+        let ended = conversation.go_on().await;
         let Proxy { id, gateway, .. } = &conversation.proxy;
         tracing::info!(node = id, gateway, "proxy disconnected");
         ended
@@ -132,8 +144,9 @@ impl<R: Request> Session<R> {
 }
 
 impl<R: Request> Conversation<R> {
-    async fn go_on(&mut self, stopped: impl Future<Output = ()>) -> Result<(), Status> {
-        tokio::pin!(stopped);
+    async fn go_on(&mut self) -> Result<(), Status> {
+        let left = self.session.peer.line().left();
+        tokio::pin!(left);
         let board = self.session.shared.board.clone();
         let late = async {
             board.completed().await;
@@ -156,7 +169,7 @@ impl<R: Request> Conversation<R> {
                 },
                 changed = self.board.changed() => {
                     if changed.is_err() {
-                        return Err(Status::unavailable("the server is going away"));
+                        return Err(leaving());
                     }
                     self.take_snapshot()?;
                 }
@@ -169,7 +182,7 @@ impl<R: Request> Conversation<R> {
                     is_early = false;
                     self.look_for_gateway();
                 }
-                () = &mut stopped => return Err(Status::unavailable("the server is going away")),
+                () = &mut left => return Err(leaving()),
                 () = self.session.responses.closed() => return Ok(()),
             }
         }
@@ -177,6 +190,9 @@ impl<R: Request> Conversation<R> {
 
     fn take_request(&mut self, request: &R) -> Result<(), Status> {
         self.session.shared.metrics.request();
+        self.proxy
+            .must_be(request.node())
+            .map_err(|refused| self.session.refuse(refused.into()))?;
         let now = self.start.elapsed();
         let output = self
             .connection

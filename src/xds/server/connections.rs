@@ -1,0 +1,206 @@
+//! The open connections: how each is carried, and how all are let go when the server ends.
+//!
+//! In: connections from the door. Out: requests to the services, and at the end a GOAWAY on each
+//! connection at a moment of its own, so that the proxies do not all come to another server at once.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt as _, stream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tonic::service::Routes;
+use tonic::transport::Server;
+
+use super::door::Connection;
+use super::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_STREAMS_PER_CONNECTION, SHUTDOWN_BOUND};
+use crate::trust::Line;
+
+/// The pause after a connection could not be accepted: there are too many open files, usually.
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The most time between two connections that are let go: a handshake, and all that a proxy says
+/// when it comes back, take less, so that more would spare nobody anything.
+pub(super) const PACE: Duration = Duration::from_millis(100);
+
+/// Whether a connection ended in time once it was let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    InTime,
+    Late,
+}
+
+/// The connections and what they ask.
+pub(super) struct Connections {
+    server: Server,
+    routes: Routes,
+    /// Each returns its number in `lines`.
+    open: JoinSet<Result<(u64, End), tonic::transport::Error>>,
+    /// In the order in which they came.
+    lines: BTreeMap<u64, Line>,
+    next: u64,
+    late: usize,
+}
+
+impl Connections {
+    /// None yet; what comes asks these services.
+    pub(super) fn new(routes: Routes) -> Self {
+        Self {
+            server: Server::builder()
+                .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+                .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+                .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION),
+            routes: routes.prepare(),
+            open: JoinSet::new(),
+            lines: BTreeMap::new(),
+            next: 0,
+            late: 0,
+        }
+    }
+
+    /// Carries each connection that comes in, until `shutdown`. The door is closed then.
+    pub(super) async fn accept<IO>(
+        &mut self,
+        incoming: impl Stream<Item = io::Result<Connection<IO>>>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), tonic::transport::Error>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        tokio::pin!(incoming, shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => return Ok(()),
+                Some(came) = incoming.next() => match came {
+                    Ok(connection) => self.carry(connection),
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection cannot be accepted");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(ended) = self.open.join_next() => self.note(ended)?,
+            }
+        }
+    }
+
+    /// Each connection has a server of its own, so that each can be told GOAWAY at another moment.
+    fn carry<IO>(&mut self, mut connection: Connection<IO>)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let id = self.next;
+        self.next += 1;
+        let line = connection.line().clone();
+        self.lines.insert(id, line.clone());
+        let closed = connection.closed();
+        let (server, routes) = (self.server.clone(), self.routes.clone());
+        self.open.spawn(async move {
+            let over = {
+                let left = line.left();
+                async move {
+                    tokio::select! {
+                        () = left => {}
+                        () = closed => {}
+                    }
+                }
+            };
+            let alone = stream::iter([Ok::<_, io::Error>(connection)]).chain(stream::pending());
+            let served = server.serve_with_incoming_shutdown(routes, alone, over);
+            tokio::pin!(served);
+            tokio::select! {
+                ended = &mut served => return ended.map(|()| (id, End::InTime)),
+                () = line.left() => {}
+            }
+            match timeout(SHUTDOWN_BOUND, served).await {
+                Ok(ended) => ended.map(|()| (id, End::InTime)),
+                Err(_) => {
+                    line.hang_up();
+                    Ok((id, End::Late))
+                }
+            }
+        });
+    }
+
+    fn note(
+        &mut self,
+        ended: Result<Result<(u64, End), tonic::transport::Error>, tokio::task::JoinError>,
+    ) -> Result<(), tonic::transport::Error> {
+        // An error means that the process ends, or is a panic, which is reported where it happens.
+        let Ok(ended) = ended else { return Ok(()) };
+        let (id, end) = ended?;
+        self.lines.remove(&id);
+        self.late += usize::from(end == End::Late);
+        Ok(())
+    }
+
+    /// Lets all go, evenly over `within`, or in less time where they are few ([`PACE`]); those that
+    /// ask for it at the end. What is open is served until its turn comes. Returns when all are
+    /// closed, at most [`SHUTDOWN_BOUND`] after the last turn.
+    pub(super) async fn drain(mut self, within: Duration) -> Result<(), tonic::transport::Error> {
+        let (last, first): (Vec<_>, Vec<_>) = {
+            let lines = self.lines.values().cloned();
+            lines.partition(Line::is_last)
+        };
+        let count = u32::try_from(first.len()).unwrap_or(u32::MAX);
+        let span = within.min(PACE.saturating_mul(count));
+        if !span.is_zero() {
+            tracing::info!(connections = count, over = ?span, "letting proxies go one by one");
+        }
+        let (start, turns) = (Instant::now(), (0..count).zip(first));
+        for (turn, line) in turns {
+            self.until(start + turn_of(turn, count, span)).await?;
+            line.leave();
+        }
+        self.until(start + span).await?;
+        for line in last {
+            line.leave();
+        }
+        while let Some(ended) = self.open.join_next().await {
+            self.note(ended)?;
+        }
+        if self.late > 0 {
+            tracing::warn!(
+                connections = self.late,
+                "some proxies did not close their connections in time"
+            );
+        }
+        Ok(())
+    }
+
+    /// Waits, as long as there are connections.
+    async fn until(&mut self, moment: Instant) -> Result<(), tonic::transport::Error> {
+        loop {
+            tokio::select! {
+                () = sleep_until(moment) => return Ok(()),
+                ended = self.open.join_next() => match ended {
+                    Some(ended) => self.note(ended)?,
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+}
+
+/// When in `span` the turn of one of `count` comes: the first at once, the others at even distances.
+fn turn_of(turn: u32, count: u32, span: Duration) -> Duration {
+    span.mul_f64(f64::from(turn) / f64::from(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_come_at_even_distances_and_the_last_within_the_span() {
+        let span = Duration::from_secs(2);
+        let turns: Vec<_> = (0..200).map(|turn| turn_of(turn, 200, span)).collect();
+        assert_eq!(turns[0], Duration::ZERO);
+        assert!(turns[199] < span);
+        let distances = turns.windows(2).map(|pair| pair[1] - pair[0]);
+        let even = Duration::from_millis(10);
+        let off = |distance: Duration| distance.abs_diff(even);
+        assert!(distances.map(off).all(|off| off < Duration::from_micros(1)));
+    }
+}

@@ -1,0 +1,200 @@
+//! The discovery services: the aggregated one, whose streams carry all types, and one for each type.
+//!
+//! All of them open a stream of the same machine; they differ in what may be asked for on it. What is
+//! fetched once, over REST or a unary call, is not served: it would be old at once.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
+use futures::future::BoxFuture;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::server::{Grpc, StreamingService};
+use tonic::service::Routes;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::codec::Protocol;
+use super::complaints::Complaints;
+use super::stream::Session;
+use super::{MAX_MESSAGE_BYTES, MAX_STREAMS, Shared};
+use crate::trust::Peer;
+use crate::xds::kind::Kind;
+use crate::xds::message;
+use crate::xds::stream::{MAX_NOTICES, MAX_RESPONSES};
+
+/// The services: the type of each, if it has one, its full name, and what its methods are called
+/// after `Stream` and `Delta`.
+const SERVICES: [(Option<Kind>, &str, &str); 8] = [
+    (
+        None,
+        "envoy.service.discovery.v3.AggregatedDiscoveryService",
+        "AggregatedResources",
+    ),
+    (
+        Some(Kind::Secret),
+        "envoy.service.secret.v3.SecretDiscoveryService",
+        "Secrets",
+    ),
+    (
+        Some(Kind::Cluster),
+        "envoy.service.cluster.v3.ClusterDiscoveryService",
+        "Clusters",
+    ),
+    (
+        Some(Kind::Endpoint),
+        "envoy.service.endpoint.v3.EndpointDiscoveryService",
+        "Endpoints",
+    ),
+    (
+        Some(Kind::Listener),
+        "envoy.service.listener.v3.ListenerDiscoveryService",
+        "Listeners",
+    ),
+    (
+        Some(Kind::Extension),
+        "envoy.service.extension.v3.ExtensionConfigDiscoveryService",
+        "ExtensionConfigs",
+    ),
+    (
+        Some(Kind::Route),
+        "envoy.service.route.v3.RouteDiscoveryService",
+        "Routes",
+    ),
+    (
+        Some(Kind::VirtualHost),
+        "envoy.service.route.v3.VirtualHostDiscoveryService",
+        "VirtualHosts",
+    ),
+];
+
+/// What the services are called.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    SERVICES.into_iter().map(|(_, name, _)| name)
+}
+
+/// What every discovery service serves.
+#[derive(Clone, Debug)]
+pub(super) struct Discovery {
+    pub(super) shared: Shared,
+    pub(super) complaints: Arc<Complaints>,
+    pub(super) places: Arc<Semaphore>,
+}
+
+/// One method of a service; its requests say of which variant.
+#[derive(Debug)]
+struct Method<R> {
+    discovery: Discovery,
+    /// The type of the service, if it has one.
+    only: Option<Kind>,
+    requests: PhantomData<fn() -> R>,
+}
+
+impl<R> Clone for Method<R> {
+    fn clone(&self) -> Self {
+        Self::new(&self.discovery, self.only)
+    }
+}
+
+impl<R> Method<R> {
+    fn new(discovery: &Discovery, only: Option<Kind>) -> Self {
+        Self {
+            discovery: discovery.clone(),
+            only,
+            requests: PhantomData,
+        }
+    }
+}
+
+type Responses = ReceiverStream<Result<Box<message::Response>, Status>>;
+
+impl<R> StreamingService<R> for Method<R>
+where
+    R: message::Request + Send + Sync + 'static,
+{
+    type Response = Box<message::Response>;
+    type ResponseStream = Responses;
+    type Future = Ready<Result<Response<Responses>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<R>>) -> Self::Future {
+        ready(self.discovery.open(request, self.only))
+    }
+}
+
+impl<R> Service<http::Request<axum::body::Body>> for Method<R>
+where
+    R: message::Request + prost::Message + Default + 'static,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<axum::body::Body>) -> Self::Future {
+        let method = self.clone();
+        let mut grpc =
+            Grpc::new(Protocol::<R>::default()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        Box::pin(async move { Ok(grpc.streaming(method, request.map(Body::new)).await) })
+    }
+}
+
+impl Discovery {
+    /// All services.
+    pub(super) fn routes(&self) -> Routes {
+        let mut router = Routes::default().into_axum_router();
+        for (only, service, resources) in SERVICES {
+            let path = |variant| format!("/{service}/{variant}{resources}");
+            let delta = Method::<DeltaDiscoveryRequest>::new(self, only);
+            router = router.route_service(&path("Delta"), delta);
+            // Virtual hosts come in delta only, as Envoy has it.
+            if only != Some(Kind::VirtualHost) {
+                let stream = Method::<DiscoveryRequest>::new(self, only);
+                router = router.route_service(&path("Stream"), stream);
+            }
+        }
+        router.into()
+    }
+
+    /// Opens a stream of the variant that the requests are of; `only` is the type of the service,
+    /// if it has one.
+    fn open<R>(
+        &self,
+        request: Request<Streaming<R>>,
+        only: Option<Kind>,
+    ) -> Result<Response<Responses>, Status>
+    where
+        R: message::Request + Send + Sync + 'static,
+    {
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            self.shared.metrics.rejected();
+            return Err(Status::resource_exhausted(format!(
+                "{MAX_STREAMS} streams are open already"
+            )));
+        };
+        let peer = Peer::of(&request);
+        let (sender, receiver) = mpsc::channel(MAX_RESPONSES + MAX_NOTICES + 1);
+        let session = Session {
+            shared: self.shared.clone(),
+            complaints: self.complaints.clone(),
+            peer,
+            only,
+            requests: request.into_inner(),
+            responses: sender,
+        };
+        tokio::spawn(async move {
+            session.run().await;
+            drop(place);
+        });
+        // A response becomes bytes when the transport asks for it, not before: one that nobody reads
+        // costs references only.
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}
