@@ -105,10 +105,10 @@ fuzz: $(FUZZ) fuzz-seeds ## Fuzz both stream machines and the file source (FUZZ_
 	    echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
 	    mkdir -p target/fuzz/corpus/$$target; \
 	    case $$target in files) form="-max_len=16384 -dict=fuzz/files.dict" ;; *) form=-max_len=400 ;; esac; \
-	    $(FUZZ) run $(FUZZ_BUILD) $$target target/fuzz/corpus/$$target target/fuzz/seeds/$$target -- \
+	    RUST_LIB_BACKTRACE=0 $(FUZZ) run $(FUZZ_BUILD) $$target target/fuzz/corpus/$$target target/fuzz/seeds/$$target -- \
 	        $(FUZZ_LIMITS) $$form -max_total_time=$(FUZZ_SECONDS) > target/fuzz/$$target.log 2>&1 \
-	        || { tail -n 60 target/fuzz/$$target.log; exit 1; }; \
-	    grep DONE target/fuzz/$$target.log; tail -n 1 target/fuzz/$$target.log; \
+	        || { grep -av '^#[0-9]' target/fuzz/$$target.log; exit 1; }; \
+	    grep -a DONE target/fuzz/$$target.log; tail -n 1 target/fuzz/$$target.log; \
 	done
 
 # The file source starts from the golden cases, each with the Gateway that it is read with.
