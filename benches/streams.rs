@@ -89,7 +89,7 @@ const STALLED_BLOCKS: usize = 6;
 /// come to 100 KiB.
 const LARGE_READERS: usize = 10;
 const LARGE_CHANGES: usize = 1_000;
-const LARGE_ENDPOINTS: u32 = 3_600;
+const LARGE_ENDPOINTS: u32 = 4_100;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
