@@ -273,16 +273,14 @@ impl Connection {
         state.revision = revision;
         state.count(&output);
         let settled = state.settled != revision && state.stream.is_settled();
-        if settled {
-            state.settled = revision;
-        }
         drop(state);
-        // Who hears that a proxy has settled then finds what it refuses.
         let refusals = |event: &Event| matches!(event, Event::RefusalsChanged);
         if output.events.iter().any(refusals) {
             self.clients.gather_refusals();
         }
         if settled {
+            // Not before: who finds that a proxy has settled finds what it refuses.
+            lock(&self.client.state).settled = revision;
             self.clients.tick();
         }
         Ok(output)

@@ -193,6 +193,12 @@ impl Order {
         self.usable.remove(cluster);
     }
 
+    /// Notes that the proxy has none but these clusters any more.
+    pub fn keep(&mut self, has: impl Fn(&str) -> bool) {
+        self.usable.retain(|cluster| has(cluster));
+        self.acknowledged.retain(|cluster, _| has(cluster));
+    }
+
     /// Looks again at the clusters that could not be used so far.
     pub fn settle(&mut self, view: View<'_>) {
         let ready: Vec<_> = self

@@ -210,6 +210,10 @@ impl Stream {
     fn subscribe(&mut self, kind: Kind, request: &impl Request) {
         if let Some(subscription) = self.subscriptions.get_mut(&kind) {
             request.change(subscription);
+            // What it lets go of, and asks for once more, is new to it.
+            if kind == Kind::Cluster && !subscription.is_wildcard() {
+                self.order.keep(|cluster| subscription.wants(cluster));
+            }
             return;
         }
         let mut subscription = request.open(kind);
@@ -393,19 +397,22 @@ fn refuse(
     message: &str,
     output: &mut Output,
 ) {
-    if outstanding.sent.is_empty() {
+    let is_named = |one: &Arc<Resource>| refusal::names(message, &one.name);
+    // What it acknowledged before is to blame only if it says so.
+    let again = outstanding.again.iter().filter(|one| is_named(one));
+    let brought: Vec<_> = outstanding.sent.iter().chain(again).cloned().collect();
+    if brought.is_empty() {
         // A proxy cannot keep what it is told is gone: asking again would go on for ever.
         subscription.acknowledge(outstanding);
     }
     subscription.doubt(outstanding);
-    let is_named = |one: &Arc<Resource>| refusal::names(message, &one.name);
-    subscription.apply(&outstanding.sent, is_named);
+    subscription.apply(&brought, is_named);
     let stand_ins = &outstanding.stand_ins;
-    let mut carried = stand_ins.iter().chain(&outstanding.sent);
+    let mut carried = stand_ins.iter().chain(&brought);
     if !stand_ins.is_empty() && !carried.any(is_named) {
         // It may be for the stand-ins, who must not hold up all others.
         subscription.give_up(stand_ins);
-        subscription.search.again(&outstanding.sent);
+        subscription.search.again(&brought);
         output.events.push(Event::Refused {
             kind,
             message: message.to_owned(),
@@ -413,7 +420,7 @@ fn refuse(
         });
         return;
     }
-    let verdict = subscription.search.refused(&outstanding.sent, message);
+    let verdict = subscription.search.refused(&brought, message);
     for resource in &verdict.cleared {
         subscription.refused.remove(&resource.name);
     }

@@ -16,6 +16,7 @@ mod extensions;
 mod gateways;
 mod grpc;
 mod health;
+mod hostile;
 mod lifecycle;
 mod limits;
 mod load_reports;

@@ -6,6 +6,10 @@ use super::{Form, Held, Outstanding, Subscription};
 use crate::xds::refusal::Refusal;
 use crate::xds::resource::Resource;
 
+/// The most forms of one resource that are kept in mind because each may be in force: a proxy that
+/// refuses one edit after the other, in words that name nothing, must not cost more and more.
+const MAX_DOUBTED: usize = 8;
+
 impl Subscription {
     /// Whether the proxy is to be told the version of what it has, even if nothing differs. One
     /// that gives up its names one by one is told when it has seen the version before; that it has,
@@ -132,6 +136,9 @@ impl Subscription {
             if self.wants(&resource.name) && self.carrier(&resource.name).is_none() {
                 let held = self.held.entry(resource.name.clone()).or_default();
                 held.doubted.push(resource.clone());
+                if held.doubted.len() > MAX_DOUBTED {
+                    held.doubted.remove(0);
+                }
             }
         }
     }

@@ -35,7 +35,8 @@ pub struct Held {
     pub form: Option<Form>,
     /// The number of the response it came with; 0 if it was brought along.
     pub number: u64,
-    /// Forms it was sent in responses that it refused: one may be in force, it does not say.
+    /// Forms it was sent in responses that it refused, the last ones: one may be in force, it does
+    /// not say.
     pub doubted: Vec<Arc<Resource>>,
     /// The form that it was sent last in a response which it refused in words that name others:
     /// Envoy applies what it does not name, so this is in force, though that is not certain.
