@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_later_message_may_say_less_and_no_other_proxy() {
-        let proxy = Proxy::of(Some(&node())).unwrap();
+        let proxy = locum(&node()).unwrap();
         let with = |id: &str, cluster: &str| Node {
             id: id.into(),
             cluster: cluster.into(),

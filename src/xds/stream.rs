@@ -320,15 +320,25 @@ impl Stream {
             }),
             None => output.events.push(acknowledged(kind, now, &outstanding)),
         }
+        self.accepted(now, kind, &outstanding, &older);
+    }
+
+    /// Takes in that a response was accepted, and with it those before it that nothing else was said
+    /// of.
+    fn accepted(
+        &mut self,
+        now: Duration,
+        kind: Kind,
+        outstanding: &Outstanding,
+        older: &[Outstanding],
+    ) {
+        let subscription = self.subscriptions.entry(kind).or_default();
         let is_new = |resource: &&Arc<Resource>| !subscription.has(&resource.name);
         let new: Vec<_> = outstanding.sent.iter().filter(is_new).cloned().collect();
-        subscription.acknowledge(&outstanding);
+        subscription.acknowledge(outstanding);
         subscription.search.accepted();
-        if kind == Kind::Route {
-            self.is_adrift = false;
-        }
         if kind == Kind::Cluster {
-            let mut answered = [&outstanding].into_iter().chain(&older);
+            let mut answered = [outstanding].into_iter().chain(older);
             self.is_adrift |= answered.any(|one| one.replaces_unknown);
             for resource in &outstanding.sent {
                 // One that is on its way out is not one that a proxy can use.
@@ -341,11 +351,12 @@ impl Stream {
                     continue;
                 }
                 let carries = |older: &&Outstanding| older.carries(&resource.name);
-                let first = older.iter().find(carries).unwrap_or(&outstanding);
+                let first = older.iter().find(carries).unwrap_or(outstanding);
                 self.order.acknowledged(&resource.name, first.at, now);
             }
         }
         if kind == Kind::Route {
+            self.is_adrift = false;
             self.expect_virtual_hosts(&new);
         }
     }
