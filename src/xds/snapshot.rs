@@ -2,8 +2,9 @@
 //!
 //! A snapshot never changes; a change makes another one, which shares what stayed the same.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use crate::xds::kind::Kind;
 use crate::xds::resource::Resource;
@@ -15,7 +16,13 @@ pub struct Snapshot {
     resources: BTreeMap<Kind, BTreeMap<Arc<str>, Arc<Resource>>>,
     /// The same without virtual hosts apart, if there are such; made when it is first asked for.
     inlined: OnceLock<Option<Arc<Snapshot>>>,
+    /// What differs from the snapshot that was asked about first: in all likelihood the one before,
+    /// which is asked about by each stream.
+    since: OnceLock<(Weak<Snapshot>, Arc<Changes>)>,
 }
+
+/// What differs between two snapshots: the names, by kind. Owners make no difference.
+pub type Changes = BTreeMap<Kind, Vec<Arc<str>>>;
 
 /// A name that is referred to and not there, or the other way round.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +75,7 @@ impl Snapshot {
     /// The same with `resource`, in place of the one of that kind and name.
     pub fn with(mut self, resource: impl Into<Arc<Resource>>) -> Self {
         let resource = resource.into();
-        self.inlined = OnceLock::new();
+        self.forget_what_follows();
         let of_kind = self.resources.entry(resource.kind).or_default();
         of_kind.insert(resource.name.clone(), resource);
         self
@@ -76,11 +83,53 @@ impl Snapshot {
 
     /// The same without the resource of that kind and name.
     pub fn without(mut self, kind: Kind, name: &str) -> Self {
-        self.inlined = OnceLock::new();
+        self.forget_what_follows();
         if let Some(of_kind) = self.resources.get_mut(&kind) {
             of_kind.remove(name);
         }
         self
+    }
+
+    fn forget_what_follows(&mut self) {
+        self.inlined = OnceLock::new();
+        self.since = OnceLock::new();
+    }
+
+    /// What is different here from `older`. It is found out once for all who ask about the same.
+    pub fn changes_since(&self, older: &Arc<Snapshot>) -> Arc<Changes> {
+        let make = || (Arc::downgrade(older), Arc::new(self.changes(older)));
+        let (of, changes) = self.since.get_or_init(make);
+        if of.upgrade().is_some_and(|of| Arc::ptr_eq(&of, older)) {
+            return changes.clone();
+        }
+        Arc::new(self.changes(older))
+    }
+
+    fn changes(&self, older: &Snapshot) -> Changes {
+        let changed = |kind: Kind| {
+            let mut names = Vec::new();
+            let (mut news, mut olds) = (
+                self.of_kind(kind).peekable(),
+                older.of_kind(kind).peekable(),
+            );
+            loop {
+                let order = match (news.peek(), olds.peek()) {
+                    (None, None) => return (kind, names),
+                    (Some(_), None) => Ordering::Less,
+                    (None, Some(_)) => Ordering::Greater,
+                    (Some(new), Some(old)) => new.name.cmp(&old.name),
+                };
+                let new = news.next_if(|_| order.is_le());
+                let old = olds.next_if(|_| order.is_ge());
+                let differs = match (new, old) {
+                    (Some(new), Some(old)) => !Arc::ptr_eq(new, old) && new.version != old.version,
+                    _ => true,
+                };
+                let either = new.or(old).filter(|_| differs);
+                names.extend(either.map(|one| one.name.clone()));
+            }
+        };
+        Kind::ALL.into_iter().map(changed).collect()
     }
 
     /// The same for a proxy that knows no virtual hosts apart from their route configurations: these
@@ -173,6 +222,30 @@ mod tests {
             alt_stat_name: stat.into(),
             ..Default::default()
         })
+    }
+
+    #[test]
+    fn what_changed_is_found_by_name() {
+        let all = ["a", "b", "c", "d"].map(|name| cluster(name, "1"));
+        let first = Arc::new(Snapshot::new(all, None));
+        let second = Snapshot::new(
+            [
+                cluster("b", "1"),
+                cluster("c", "2"),
+                cluster("d", "1"),
+                cluster("e", "1"),
+            ],
+            Some(&first),
+        );
+        let second = Arc::new(second);
+        let names = |changes: Arc<Changes>| {
+            let names = changes[&Kind::Cluster].iter().map(ToString::to_string);
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(names(second.changes_since(&first)), ["a", "c", "e"]);
+        let third = Arc::new(Snapshot::clone(&second).without(Kind::Cluster, "e"));
+        assert_eq!(names(third.changes_since(&first)), ["a", "c"]);
+        assert_eq!(names(third.changes_since(&second)), ["e"]);
     }
 
     #[test]

@@ -65,6 +65,9 @@ pub struct Stream {
     deadline: Option<Duration>,
     /// Whether something that the proxy is to be sent has to wait for something else.
     is_held_back: bool,
+    /// Whether it had an answer for all that it refers to, when its subscriptions were of these
+    /// epochs.
+    complete: (Vec<u64>, bool),
     /// Whether the proxy took a set of clusters in the place of one of which nothing was known, and
     /// has no new routes since: what its routes lead to may be gone.
     is_adrift: bool,
@@ -82,6 +85,7 @@ impl Stream {
             nonces: 0,
             deadline: None,
             is_held_back: false,
+            complete: (Vec::new(), false),
             is_adrift: false,
         }
     }
@@ -151,9 +155,13 @@ impl Stream {
         };
         let mut output = Output::default();
         self.is_adrift = self.is_adrift && !self.is_settled();
+        let changes = self.snapshot.as_ref();
+        let changes = changes.map(|before| snapshot.changes_since(before));
         let mut ended = false;
         for (kind, subscription) in &mut self.subscriptions {
             ended |= subscription.observe(*kind, &snapshot);
+            let names = changes.as_ref().map(|changes| &*changes[kind]);
+            subscription.changed(names);
         }
         if ended {
             output.events.push(Event::RefusalsChanged);
@@ -182,16 +190,35 @@ impl Stream {
         let Some(snapshot) = &self.snapshot else {
             return false;
         };
+        let listens = self.subscriptions.contains_key(&Kind::Listener)
+            || snapshot.of_kind(Kind::Listener).next().is_none();
+        let follows = || listens && self.complete.1;
+        !self.is_held_back && self.is_quiet() && (self.only.is_some() || follows())
+    }
+
+    /// Whether the proxy has answered all it was sent.
+    fn is_quiet(&self) -> bool {
         let quiet = |subscription: &Subscription| {
             subscription.outstanding.is_empty() && !subscription.search.is_under_way()
         };
-        let listens = self.subscriptions.contains_key(&Kind::Listener)
-            || snapshot.of_kind(Kind::Listener).next().is_none();
-        let follows = || listens && order::is_complete(&self.subscriptions);
-        !self.is_held_back
-            && !self.subscriptions.is_empty()
-            && self.subscriptions.values().all(quiet)
-            && (self.only.is_some() || follows())
+        !self.subscriptions.is_empty() && self.subscriptions.values().all(quiet)
+    }
+
+    /// Finds out whether the proxy has an answer for all that it refers to, if that may have changed
+    /// and nothing is under way.
+    fn look_whether_complete(&mut self) {
+        if !self.is_quiet() {
+            return;
+        }
+        let epochs: Vec<_> = self
+            .subscriptions
+            .values()
+            .map(Subscription::epoch)
+            .collect();
+        if self.complete.0 != epochs {
+            self.complete = (epochs, order::is_complete(&self.subscriptions));
+        }
+        debug_assert_eq!(self.complete.1, order::is_complete(&self.subscriptions));
     }
 
     /// What the proxy asked for and has, by type.
@@ -433,7 +460,7 @@ fn refuse(
     }
     let verdict = subscription.search.refused(&brought, message);
     for resource in &verdict.cleared {
-        subscription.refused.remove(&resource.name);
+        subscription.clear(&resource.name);
     }
     for resource in &verdict.guilty {
         subscription.refuse(Refusal {

@@ -6,11 +6,13 @@
 
 mod answers;
 mod held;
+mod open;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 pub use held::{Form, Held, Outstanding};
+use open::Open;
 
 use crate::xds::kind::Kind;
 use crate::xds::refusal::{Refusal, Search};
@@ -61,6 +63,12 @@ pub struct Subscription {
     is_notice_under_way: bool,
     /// Whether it gave up names since it was told the version of what it has.
     version_due: bool,
+    /// Of which names it is to be found out whether the proxy lacks something.
+    open: Open,
+    /// Counts what may make a difference to whether the proxy has an answer for all it refers to.
+    epoch: u64,
+    /// Whether some form may be known by its version only.
+    has_foreign: bool,
     /// Oldest first.
     pub(crate) outstanding: VecDeque<Outstanding>,
     pub(crate) refused: BTreeMap<Arc<str>, Refusal>,
@@ -76,6 +84,7 @@ impl Subscription {
     pub fn open(kind: Kind, subscribe: &[String], known: &HashMap<String, String>) -> Self {
         let mut subscription = Self {
             began_empty: known.is_empty(),
+            has_foreign: !known.is_empty(),
             ..Self::default()
         };
         if kind == Kind::VirtualHost {
@@ -116,6 +125,7 @@ impl Subscription {
             } else {
                 let name: Arc<str> = name.as_str().into();
                 self.absent.remove(&name);
+                self.touch(&name);
                 self.owed.insert(name.clone());
                 self.names.insert(name);
             }
@@ -133,8 +143,12 @@ impl Subscription {
         let gone: Vec<_> = self.names.iter().filter(is_gone).cloned().collect();
         let had_everything = self.wildcard;
         for name in &gone {
+            self.touch(name);
             self.names.remove(name);
             self.absent.remove(name);
+        }
+        if self.wildcard && !listed.contains(WILDCARD) {
+            self.touch_all();
         }
         if !listed.contains(WILDCARD) {
             self.wildcard = false;
@@ -157,6 +171,8 @@ impl Subscription {
 
     /// Notes that the proxy came with a set of this version, in which may be anything.
     pub fn claim(&mut self, version: Version) {
+        self.touch_all();
+        self.has_foreign = true;
         self.began_empty = false;
         // The set that is to replace it may be empty.
         self.greeting_due = self.wildcard;
@@ -190,6 +206,7 @@ impl Subscription {
     }
 
     fn subscribe_everything(&mut self) {
+        self.touch_all();
         self.wildcard = true;
         // The set that is to replace one of which nothing is known may be empty too.
         self.greeting_due = self.began_empty || self.claimed.is_some();
@@ -205,9 +222,11 @@ impl Subscription {
         }
         for name in names {
             if name == WILDCARD {
+                self.touch_all();
                 self.wildcard = false;
                 self.greeting_due = false;
             } else if self.names.remove(name.as_str()) {
+                self.touch(&name.as_str().into());
                 self.absent.remove(name.as_str());
                 if self.wildcard {
                     self.owed.insert(name.as_str().into());
@@ -382,13 +401,15 @@ impl Subscription {
     }
 
     /// Notes that the proxy has lost what it had under `name`, without a word.
-    pub fn lost(&mut self, name: &str) {
+    pub fn lost(&mut self, name: &Arc<str>) {
+        self.touch(name);
         self.held.remove(name);
     }
 
     /// Notes that `name` has to be sent again whatever the proxy has, if it asks for it.
     pub fn owe(&mut self, name: &Arc<str>) {
         if self.wants(name) {
+            self.touch(name);
             self.owed.insert(name.clone());
         }
     }
@@ -410,22 +431,33 @@ impl Subscription {
     /// content end. Returns whether a refusal ended.
     pub fn observe(&mut self, kind: Kind, snapshot: &Snapshot) -> bool {
         self.recognise(kind, snapshot);
-        for (name, held) in &mut self.held {
-            if let Some(Form::Foreign(version)) = &held.form
-                && let Some(same) = snapshot
-                    .get(kind, name)
-                    .filter(|resource| resource.version == *version)
-            {
-                held.form = Some(Form::Known(same.clone()));
+        if std::mem::take(&mut self.has_foreign) {
+            for (name, held) in &mut self.held {
+                let Some(Form::Foreign(version)) = &held.form else {
+                    continue;
+                };
+                let same = snapshot.get(kind, name);
+                match same.filter(|resource| resource.version == *version) {
+                    Some(same) => held.form = Some(Form::Known(same.clone())),
+                    None => self.has_foreign = true,
+                }
             }
+            self.epoch += 1;
         }
-        let before = self.refused.len();
-        self.refused.retain(|name, refusal| {
-            snapshot
-                .get(kind, name)
-                .is_some_and(|resource| resource.version == refusal.resource.version)
-        });
-        self.refused.len() != before
+        let is_past = |(name, refusal): (&Arc<str>, &Refusal)| {
+            let current = snapshot.get(kind, name);
+            let is_current = current.is_some_and(|one| one.version == refusal.resource.version);
+            (!is_current).then(|| name.clone())
+        };
+        let past: Vec<_> = self.refused.iter().filter_map(is_past).collect();
+        past.iter().for_each(|name| self.clear(name));
+        !past.is_empty()
+    }
+
+    /// Notes that a resource is no longer refused.
+    pub fn clear(&mut self, name: &Arc<str>) {
+        self.touch(name);
+        self.refused.remove(name);
     }
 
     /// Finds out whether the set that the proxy came with is what it is to have anyway.
@@ -439,6 +471,7 @@ impl Subscription {
         if self.claimed != Some(Version::of_set(versions)) {
             return;
         }
+        self.touch_all();
         self.claimed = None;
         self.greeting_due = false;
         self.owed.clear();
@@ -450,53 +483,6 @@ impl Subscription {
             (resource.name.clone(), held)
         });
         self.held = held.collect();
-    }
-
-    /// What the proxy lacks, by name, once it has taken in what is under way. What it refused in
-    /// this very form is left out.
-    pub fn difference(&self, kind: Kind, snapshot: &Snapshot) -> Difference {
-        let mut difference = Difference::default();
-        let under_way = self.under_way();
-        let lacks = |resource: &&Arc<Resource>| {
-            let name = &*resource.name;
-            let current = match under_way.get(name) {
-                Some(sent) => sent.is_some_and(|sent| sent.version == resource.version),
-                None => (self.held.get(name)).is_some_and(|held| held.is(&resource.version)),
-            };
-            (!current || self.owed.contains(name)) && !self.refuses(resource)
-        };
-        if self.wildcard {
-            let lacking = snapshot.of_kind(kind).filter(lacks);
-            difference.send.extend(lacking.cloned());
-        } else {
-            let named = self.names.iter();
-            let lacking = named
-                .filter_map(|name| snapshot.get(kind, name))
-                .filter(lacks);
-            difference.send.extend(lacking.cloned());
-        }
-        let sent = under_way.iter().filter(|(_, sent)| sent.is_some());
-        let sent: BTreeSet<&str> = sent.map(|(name, _)| *name).collect();
-        let held = self.held.keys().map(|name| &**name);
-        for name in held.chain(
-            sent.iter()
-                .copied()
-                .filter(|name| !self.held.contains_key(*name)),
-        ) {
-            let going = matches!(under_way.get(name), Some(None));
-            if !going && self.wants(name) && snapshot.get(kind, name).is_none() {
-                difference.remove.push(name.into());
-            }
-        }
-        for name in self.names.union(&self.owed) {
-            let told = self.absent.contains(name) || matches!(under_way.get(&**name), Some(None));
-            let told = told && !self.owed.contains(name);
-            let has = self.held.contains_key(name) || sent.contains(&**name);
-            if !told && !has && snapshot.get(kind, name).is_none() {
-                difference.missing.push(name.clone());
-            }
-        }
-        difference
     }
 
     /// Whether a response is due even if nothing differs.

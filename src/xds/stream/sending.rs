@@ -38,6 +38,7 @@ impl Stream {
                 self.send(now, kind, content, output);
             }
         }
+        self.look_whether_complete();
     }
 
     /// Whether a response of this type may be sent at this moment, as far as those under way go.
@@ -112,7 +113,7 @@ impl Stream {
         snapshot: &Snapshot,
         output: &mut Output,
     ) -> Option<Content> {
-        let subscription = self.subscriptions.get(&kind)?;
+        let subscription = self.subscriptions.get_mut(&kind)?;
         let greeting_due = subscription.greeting_due();
         let is_unlisted = subscription.is_unlisted();
         let mut difference = subscription.difference(kind, snapshot);

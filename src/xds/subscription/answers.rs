@@ -21,10 +21,14 @@ impl Subscription {
     /// Takes names that are not in the snapshot for known to be absent, where a variant cannot say
     /// so: the proxy keeps what it had until it gives up the name, and waits for what it had not.
     pub fn pass_over(&mut self, gone: &[Arc<str>], missing: Vec<Arc<str>>) {
-        for name in gone.iter().filter(|name| !self.names.contains(*name)) {
-            self.held.remove(name);
+        for name in gone {
+            self.touch(name);
+            if !self.names.contains(name) {
+                self.held.remove(name);
+            }
         }
         for name in missing {
+            self.touch(&name);
             self.owed.remove(&name);
             self.absent.insert(name);
         }
@@ -36,6 +40,8 @@ impl Subscription {
         if let Some(set) = self.claimed.take()
             && self.wildcard
         {
+            self.touch_all();
+            self.has_foreign = true;
             for resource in &outstanding.sent {
                 let held = self.held.entry(resource.name.clone());
                 held.or_insert_with(|| Held::part_of(&set));
@@ -43,12 +49,17 @@ impl Subscription {
             outstanding.replaces_unknown = true;
         }
         for resource in carried {
-            self.owed.remove(&resource.name);
+            if self.owed.remove(&resource.name) {
+                self.reopen(&resource.name);
+            }
         }
         let refused = self.refused.len();
         for resource in &outstanding.sent {
-            self.absent.remove(&resource.name);
-            self.refused.remove(&resource.name);
+            let was_absent = self.absent.remove(&resource.name);
+            let was_refused = self.refused.remove(&resource.name).is_some();
+            if was_absent || was_refused {
+                self.touch(&resource.name);
+            }
         }
         for name in &outstanding.removed {
             self.owed.remove(name);
@@ -63,17 +74,45 @@ impl Subscription {
         self.last = outstanding.number;
         self.notice = 0;
         self.is_notice_under_way = false;
+        self.reopen_all_of(&outstanding);
         self.outstanding.push_back(outstanding);
         self.refused.len() != refused
     }
 
     /// Notes that the proxy was told the version of what it has, in the response of this number.
     pub fn told_version(&mut self, number: u64) {
+        self.epoch += 1;
         self.version_due = false;
         self.greeting_due = false;
         self.claimed = None;
         self.notice = number;
         self.is_notice_under_way = true;
+    }
+
+    fn reopen_all_of(&mut self, outstanding: &Outstanding) {
+        for resource in outstanding.forms() {
+            self.reopen(&resource.name);
+        }
+        for name in &outstanding.removed {
+            self.reopen(name);
+        }
+    }
+
+    /// Notes that the proxy is about to have this form. That it has another one, which refers to the
+    /// same, makes no difference to what it has an answer for.
+    fn take_note(&mut self, resource: &Resource) {
+        let held = self
+            .held
+            .get(&resource.name)
+            .filter(|held| held.is_certain());
+        let refers_to_the_same = match held.and_then(|held| held.form.as_ref()) {
+            Some(Form::Known(before)) => before.references == resource.references,
+            _ => false,
+        };
+        if !refers_to_the_same {
+            self.epoch += 1;
+        }
+        self.reopen(&resource.name);
     }
 
     /// Takes the outstanding response that `nonce` belongs to; any other nonce is stale and
@@ -82,19 +121,24 @@ impl Subscription {
         let number: u64 = nonce.parse().ok()?;
         let mut outstanding = self.outstanding.iter();
         let index = outstanding.position(|outstanding| outstanding.number == number)?;
-        self.outstanding.remove(index)
+        let answered = self.outstanding.remove(index)?;
+        self.reopen_all_of(&answered);
+        Some(answered)
     }
 
     /// Takes the outstanding responses that are older than `number`.
     pub fn overtaken(&mut self, number: u64) -> Vec<Outstanding> {
         let newer = self.outstanding.iter();
         let index = newer.take_while(|older| older.number < number).count();
-        self.outstanding.drain(..index).collect()
+        let overtaken: Vec<_> = self.outstanding.drain(..index).collect();
+        overtaken.iter().for_each(|one| self.reopen_all_of(one));
+        overtaken
     }
 
     /// Takes away the names of what the proxy would have to refuse for ever.
     pub fn give_up(&mut self, stand_ins: &[Arc<Resource>]) {
         for resource in stand_ins {
+            self.touch(&resource.name);
             self.held.remove(&resource.name);
         }
     }
@@ -103,6 +147,7 @@ impl Subscription {
     pub fn acknowledge(&mut self, outstanding: &Outstanding) {
         for resource in outstanding.forms() {
             if self.wants(&resource.name) {
+                self.take_note(resource);
                 let held = Held {
                     form: Some(Form::Known(resource.clone())),
                     number: outstanding.number,
@@ -112,6 +157,7 @@ impl Subscription {
             }
         }
         for name in &outstanding.removed {
+            self.touch(name);
             self.held.remove(name);
             if self.names.contains(name) {
                 self.absent.insert(name.clone());
@@ -127,12 +173,14 @@ impl Subscription {
             questions.extend(answers.map(|answer| answer.asked.clone()));
         }
         for name in &outstanding.removed {
+            self.touch(name);
             if let Some(held) = self.held.get_mut(name) {
                 held.maybe_gone = true;
                 held.applied = None;
             }
         }
         for resource in &outstanding.sent {
+            self.touch(&resource.name);
             if self.wants(&resource.name) && self.carrier(&resource.name).is_none() {
                 let held = self.held.entry(resource.name.clone()).or_default();
                 held.doubted.push(resource.clone());
@@ -165,6 +213,7 @@ impl Subscription {
     /// form, or none.
     pub fn refuse(&mut self, refusal: Refusal) {
         let name = &refusal.resource.name.clone();
+        self.touch(name);
         if let Some(held) = self.held.get_mut(name) {
             // What was refused is not in force; another form that is in doubt still may be.
             let version = &refusal.resource.version;
