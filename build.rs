@@ -45,7 +45,13 @@ const ENVOY_PROTOS: &[&str] = &[
     "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.proto",
     "envoy/extensions/transport_sockets/tls/v3/tls.proto",
     "envoy/extensions/upstreams/http/v3/http_protocol_options.proto",
+    "envoy/service/cluster/v3/cds.proto",
     "envoy/service/discovery/v3/ads.proto",
+    "envoy/service/endpoint/v3/eds.proto",
+    "envoy/service/extension/v3/config_discovery.proto",
+    "envoy/service/listener/v3/lds.proto",
+    "envoy/service/route/v3/rds.proto",
+    "envoy/service/secret/v3/sds.proto",
     "envoy/service/load_stats/v3/lrs.proto",
 ];
 

@@ -292,13 +292,13 @@ mod tests {
     #[test]
     fn what_is_no_resource_says_why() {
         let cluster = Kind::Cluster.type_url();
-        let options = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
+        let options = "type.googleapis.com/envoy.config.core.v3.HttpProtocolOptions";
         for (json, words) in [
             (json!([]), "`@type` is missing"),
             (json!({"name": "c"}), "`@type` is missing"),
             (
                 json!({"@type": options}),
-                "TypedExtensionConfig is not the type",
+                "HttpProtocolOptions is not the type",
             ),
             (
                 json!({"@type": cluster, "name": ""}),

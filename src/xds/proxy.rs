@@ -53,6 +53,8 @@ pub struct Proxy {
     pub id: String,
     /// Its group: in Locum the Gateway that it serves, as `namespace/name`.
     pub gateway: String,
+    /// Its `node.cluster`, which names its group unless [`Groups`] says otherwise.
+    pub cluster: String,
     /// Such as `envoy 1.40.0`; empty if it does not say.
     pub user_agent: String,
 }
@@ -145,6 +147,7 @@ impl Admission {
         let proxy = Proxy {
             id: node.id.clone(),
             gateway: group.to_owned(),
+            cluster: node.cluster.clone(),
             user_agent: format!("{} {version}", node.user_agent_name).trim().into(),
         };
         if self.versions == Versions::Supported {
@@ -193,11 +196,11 @@ impl Proxy {
     pub fn must_be(&self, node: Option<&Node>) -> Result<(), Rejected> {
         let Some(node) = node else { return Ok(()) };
         let is_same = |said: &str, known: &str| said.is_empty() || said == known;
-        if is_same(&node.id, &self.id) && is_same(&node.cluster, &self.gateway) {
+        if is_same(&node.id, &self.id) && is_same(&node.cluster, &self.cluster) {
             return Ok(());
         }
         Err(Rejected::OtherNode {
-            first: (self.id.clone(), self.gateway.clone()),
+            first: (self.id.clone(), self.cluster.clone()),
             later: (node.id.clone(), node.cluster.clone()),
         })
     }

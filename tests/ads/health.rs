@@ -16,9 +16,10 @@ use crate::harness::{BOUND, GATEWAY, Server, any_port};
 
 const DISCOVERY: &str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
 
-const NAMES: [&str; 4] = [
+const NAMES: [&str; 5] = [
     "",
     DISCOVERY,
+    "envoy.service.cluster.v3.ClusterDiscoveryService",
     "envoy.service.load_stats.v3.LoadReportingService",
     "locum.v1.Serving",
 ];

@@ -15,14 +15,23 @@ use tonic_reflection::pb::{v1, v1alpha};
 
 use crate::harness::{Server, any_port};
 
-const SERVICES: [&str; 6] = [
-    "envoy.service.discovery.v3.AggregatedDiscoveryService",
+const SERVICES: [&str; 13] = [
+    "envoy.service.cluster.v3.ClusterDiscoveryService",
+    DISCOVERY,
+    "envoy.service.endpoint.v3.EndpointDiscoveryService",
+    "envoy.service.extension.v3.ExtensionConfigDiscoveryService",
+    "envoy.service.listener.v3.ListenerDiscoveryService",
     "envoy.service.load_stats.v3.LoadReportingService",
+    "envoy.service.route.v3.RouteDiscoveryService",
+    "envoy.service.route.v3.VirtualHostDiscoveryService",
+    "envoy.service.secret.v3.SecretDiscoveryService",
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
     "locum.v1.Serving",
 ];
+
+const DISCOVERY: &str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
 
 fn connection(server: &Server) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{}", server.address));
@@ -107,7 +116,7 @@ async fn what_is_served_is_listed_and_described_in_full() {
         assert!(methods > 0, "{name}");
     }
     let delta = pool
-        .get_service_by_name(SERVICES[0])
+        .get_service_by_name(DISCOVERY)
         .unwrap()
         .methods()
         .find(|method| method.name() == "DeltaAggregatedResources");
