@@ -76,6 +76,7 @@
 //! - **Make before break.** Clusters and endpoints come before the listeners and routes that use
 //!   them, removals after; a route waits until its clusters can be used. Each wait has a bound:
 //!   [`ACK_BOUND`](order::ACK_BOUND), [`DNS_WARMING`](order::DNS_WARMING),
+//!   [`RETURN_BOUND`](order::RETURN_BOUND), [`DRAIN_BOUND`](order::DRAIN_BOUND),
 //!   [`REMOVAL_BOUND`](order::REMOVAL_BOUND). It goes by what resources refer to, which is read from
 //!   them; [`mentions`] says what is seen. In the state of the world one case is left, which
 //!   ARCHITECTURE.md describes: clusters that went while a proxy was without a server.
@@ -100,10 +101,13 @@
 //!
 //! - The types of [`Kind`](kind::Kind): listeners, filters' configurations, routes, virtual hosts,
 //!   clusters, endpoints, secrets. Others (scoped routes, runtime) are not served: the proxy waits
-//!   for its own time-out and goes on. So are resource locators (`xdstp`).
+//!   for its own time-out and goes on. Nor are resource locators (`xdstp`).
 //! - Streams, by gRPC: nothing is fetched once, over REST or by a unary call. On a stream of one type
 //!   (`ClusterDiscoveryService` and its like) nothing is known of the others, so make before break
-//!   holds on aggregated streams only.
+//!   holds on aggregated streams only, as does that Envoy is told that a route configuration has no
+//!   virtual hosts. An Envoy opens such a stream for each of its endpoints and routes, so it may need
+//!   many of [`MAX_STREAMS`](server::MAX_STREAMS); each is a proxy of its own to
+//!   [`Clients`](clients::Clients).
 //! - Much of the order above is measured on the Envoys of
 //!   [`SUPPORTED_ENVOY`](proxy::SUPPORTED_ENVOY). Other versions are served with a line in the log
 //!   or, as Locum does it, refused with words: [`Versions`](proxy::Versions) says which.

@@ -14,7 +14,7 @@ use envoy_types::pb::google::protobuf::Any;
 
 use crate::xds::content::{Content, fitting};
 use crate::xds::kind::Kind;
-use crate::xds::message::{Request, Response, Variant};
+use crate::xds::message::{Request, Response, Variant, cut};
 use crate::xds::resource::Resource;
 use crate::xds::subscription::Subscription;
 use crate::xds::virtual_hosts::Answer;
@@ -35,7 +35,7 @@ impl Request for DeltaDiscoveryRequest {
     }
 
     fn refusal(&self) -> Option<&str> {
-        self.error_detail.as_ref().map(|error| &*error.message)
+        self.error_detail.as_ref().map(|error| cut(&error.message))
     }
 
     fn accepted(&self) -> Option<&str> {

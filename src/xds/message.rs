@@ -61,6 +61,15 @@ pub trait Request {
     fn change(&self, subscription: &mut Subscription);
 }
 
+/// The most bytes of a proxy's words that are kept: they are held for each resource that they name,
+/// and shown in statuses. Envoy sends no more either.
+pub const MAX_WORDS: usize = 4096;
+
+/// The beginning of a proxy's words, cut where a character ends.
+pub(super) fn cut(words: &str) -> &str {
+    &words[..words.floor_char_boundary(MAX_WORDS)]
+}
+
 /// A response to be sent, by reference to the resources that all streams share.
 #[derive(Clone, Debug)]
 pub struct Response {

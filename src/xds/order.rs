@@ -27,7 +27,7 @@ use references::References;
 pub(super) use references::targets;
 
 use crate::xds::kind::Kind;
-use crate::xds::resource::{Readiness, Resource};
+use crate::xds::resource::{Readiness, Reference, Resource};
 use crate::xds::snapshot::Snapshot;
 use crate::xds::subscription::{Form, Outstanding, Subscription};
 use crate::xds::virtual_hosts;
@@ -220,6 +220,7 @@ impl Order {
     ) -> Timely {
         let mut expired = Vec::new();
         let mut waits = Vec::new();
+        let due = send.clone();
         if kind == Kind::VirtualHost {
             // Envoy passes over virtual hosts of routes that it has not got.
             send.retain(|host| is_part_of_what_it_has(view.subscriptions, &host.name));
@@ -230,10 +231,13 @@ impl Order {
             waits.extend(self.hold_aggregates(view, &mut send, &mut expired));
         }
         if may_lead_to_clusters(kind) {
-            send = self.ready(view, send, &mut waits, &mut expired);
+            send = self.ready(view, kind, send, &mut waits, &mut expired);
         }
-        let removals = self.removals(view, kind, remove);
+        let mut removals = self.removals(view, kind, remove);
         expired.extend(removals.expired);
+        if kind == Kind::VirtualHost {
+            keep_together(view, &due, &mut send, &mut removals.now);
+        }
         Timely {
             send,
             remove: removals.now,
@@ -251,13 +255,12 @@ impl Order {
     fn ready(
         &mut self,
         view: View<'_>,
+        kind: Kind,
         due: Vec<Arc<Resource>>,
         waits: &mut Vec<Duration>,
         expired: &mut Vec<Expired>,
     ) -> Vec<Arc<Resource>> {
-        let Some(kind) = due.first().map(|resource| resource.kind) else {
-            return due;
-        };
+        // What is not due any more does not wait either.
         let waiting = self.waiting.extract_if(.., |(of, _), _| *of == kind);
         let mut waiting: BTreeMap<_, _> = waiting.collect();
         let mut ready = Vec::new();
@@ -268,7 +271,9 @@ impl Order {
             };
             waits.push(until);
             let key = (kind, newest.name.clone());
-            let first = waiting.remove(&key).filter(|first| stands(view, first));
+            let first = waiting
+                .remove(&key)
+                .filter(|first| stands(view, first, &newest));
             let first = first.unwrap_or_else(|| newest.clone());
             let is_ready =
                 first.version != newest.version && self.may_send(view, &first, expired).is_ok();
@@ -462,12 +467,43 @@ impl Order {
     }
 }
 
+/// Takes out of `send` and `remove` the virtual hosts of routes one of whose hosts is `due` and has to
+/// wait, or that change themselves: a domain that moves from one host to another, or from the routes to
+/// a host, must be somewhere at every moment.
+fn keep_together(
+    view: View<'_>,
+    due: &[Arc<Resource>],
+    send: &mut Vec<Arc<Resource>>,
+    remove: &mut Vec<Arc<str>>,
+) {
+    let sent: BTreeSet<_> = send.iter().map(|host| host.name.clone()).collect();
+    let held_back = due.iter().filter(|host| !sent.contains(&host.name));
+    let waiting: BTreeSet<_> = held_back
+        .filter_map(|host| virtual_hosts::route_of(&host.name))
+        .collect();
+    let routes = view.subscriptions.get(&Kind::Route);
+    let changes = |route: &str| {
+        let current = view.snapshot.get(Kind::Route, route);
+        let wanted = current.filter(|_| routes.is_some_and(|routes| routes.wants(route)));
+        wanted.is_some_and(|current| {
+            routes.is_some_and(|routes| !routes.surely_has(current) && !routes.refuses(current))
+        })
+    };
+    let waits = |name: &str| {
+        virtual_hosts::route_of(name).is_some_and(|route| waiting.contains(route) || changes(route))
+    };
+    send.retain(|host| !waits(&host.name));
+    remove.retain(|name| !waits(name));
+}
+
 /// Whether a form of something that leads to clusters, older than the newest, may still be sent: a
 /// listener's place is with the newest routes, and what is to go must get no new reference.
-fn stands(view: View<'_>, resource: &Resource) -> bool {
-    let mut references = resource.references.iter();
-    resource.kind != Kind::Listener
-        && references.all(|(kind, name)| view.snapshot.get(*kind, name).is_some())
+fn stands(view: View<'_>, older: &Resource, newest: &Resource) -> bool {
+    let stays = |reference: &Reference| {
+        let (kind, name) = reference;
+        newest.references.contains(reference) || view.snapshot.get(*kind, name).is_some()
+    };
+    older.kind != Kind::Listener && older.references.iter().all(stays)
 }
 
 /// Notes that something is so of these of a kind, and of no others.
@@ -522,11 +558,20 @@ fn may_lead_to_clusters(kind: Kind) -> bool {
     }
 }
 
-/// Whether a virtual host belongs to routes that the proxy has.
+/// Whether a virtual host belongs to routes that the proxy has, as far as is known in a form that has
+/// virtual hosts apart.
 pub fn is_part_of_what_it_has(subscriptions: &Subscriptions, virtual_host: &str) -> bool {
-    let route = virtual_hosts::route_of(virtual_host);
+    let Some(route) = virtual_hosts::route_of(virtual_host) else {
+        return false;
+    };
     let routes = subscriptions.get(&Kind::Route);
-    route.is_some_and(|route| routes.is_some_and(|routes| routes.has(route)))
+    let routes = routes.filter(|routes| routes.has(route));
+    let held = routes.and_then(|routes| routes.held().get(route));
+    match held.and_then(|held| held.form.as_ref()) {
+        Some(Form::Known(route)) => virtual_hosts::are_apart(route),
+        Some(Form::Foreign(_)) => true,
+        None => false,
+    }
 }
 
 /// Whether the proxy brought along what routes requests to clusters, so that it will ask for those

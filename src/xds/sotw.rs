@@ -15,7 +15,7 @@ use envoy_types::pb::google::protobuf::Any;
 
 use crate::xds::content::{Content, aggregates_last, fitting};
 use crate::xds::kind::Kind;
-use crate::xds::message::{Request, Response, Variant};
+use crate::xds::message::{Request, Response, Variant, cut};
 use crate::xds::resource::{Resource, Version};
 use crate::xds::snapshot::Snapshot;
 use crate::xds::subscription::{Form, Subscription};
@@ -37,7 +37,7 @@ impl Request for DiscoveryRequest {
 
     /// The protocol: an answer with error_detail is a NACK, one without an ACK.
     fn refusal(&self) -> Option<&str> {
-        self.error_detail.as_ref().map(|error| &*error.message)
+        self.error_detail.as_ref().map(|error| cut(&error.message))
     }
 
     fn accepted(&self) -> Option<&str> {

@@ -52,6 +52,14 @@ pub const MAX_NOTICES: usize = 2 * (Kind::ALL.len() - 2);
 #[error("the stream asks for {0} names; the limit is {MAX_NAMES}")]
 pub struct TooManyNames(pub usize);
 
+/// Whether the proxy had an answer for all that it refers to when its subscriptions were of these
+/// epochs.
+#[derive(Clone, Debug, Default)]
+struct Complete {
+    epochs: Vec<u64>,
+    is_so: bool,
+}
+
 /// One stream's state.
 #[derive(Clone, Debug)]
 pub struct Stream {
@@ -65,9 +73,7 @@ pub struct Stream {
     deadline: Option<Duration>,
     /// Whether something that the proxy is to be sent has to wait for something else.
     is_held_back: bool,
-    /// Whether it had an answer for all that it refers to, when its subscriptions were of these
-    /// epochs.
-    complete: (Vec<u64>, bool),
+    complete: Complete,
     /// Whether the proxy took a set of clusters in the place of one of which nothing was known, and
     /// has no new routes since: what its routes lead to may be gone.
     is_adrift: bool,
@@ -85,7 +91,7 @@ impl Stream {
             nonces: 0,
             deadline: None,
             is_held_back: false,
-            complete: (Vec::new(), false),
+            complete: Complete::default(),
             is_adrift: false,
         }
     }
@@ -192,7 +198,7 @@ impl Stream {
         };
         let listens = self.subscriptions.contains_key(&Kind::Listener)
             || snapshot.of_kind(Kind::Listener).next().is_none();
-        let follows = || listens && self.complete.1;
+        let follows = || listens && self.complete.is_so;
         !self.is_held_back && self.is_quiet() && (self.only.is_some() || follows())
     }
 
@@ -215,10 +221,13 @@ impl Stream {
             .values()
             .map(Subscription::epoch)
             .collect();
-        if self.complete.0 != epochs {
-            self.complete = (epochs, order::is_complete(&self.subscriptions));
+        if self.complete.epochs != epochs {
+            self.complete = Complete {
+                epochs,
+                is_so: order::is_complete(&self.subscriptions),
+            };
         }
-        debug_assert_eq!(self.complete.1, order::is_complete(&self.subscriptions));
+        debug_assert_eq!(self.complete.is_so, order::is_complete(&self.subscriptions));
     }
 
     /// What the proxy asked for and has, by type.
@@ -360,8 +369,24 @@ impl Stream {
         older: &[Outstanding],
     ) {
         let subscription = self.subscriptions.entry(kind).or_default();
-        let is_new = |resource: &&Arc<Resource>| !subscription.has(&resource.name);
-        let new: Vec<_> = outstanding.sent.iter().filter(is_new).cloned().collect();
+        // One that had its virtual hosts in it has none of those that are apart.
+        let was_apart = |name: &str| {
+            let held = subscription
+                .held()
+                .get(name)
+                .filter(|_| subscription.has(name));
+            held.is_some_and(|held| match &held.form {
+                Some(Form::Known(route)) => virtual_hosts::are_apart(route),
+                Some(Form::Foreign(_)) => true,
+                None => false,
+            })
+        };
+        let is_new = |resource: &&Arc<Resource>| !was_apart(&resource.name);
+        let routes = outstanding
+            .sent
+            .iter()
+            .filter(|one| one.kind == Kind::Route);
+        let new: Vec<_> = routes.filter(is_new).cloned().collect();
         subscription.acknowledge(outstanding);
         subscription.search.accepted();
         if kind == Kind::Cluster {

@@ -6,13 +6,13 @@
 
 mod answers;
 mod held;
-mod open;
+mod unchecked;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 pub use held::{Form, Held, Outstanding};
-use open::Open;
+use unchecked::Unchecked;
 
 use crate::xds::kind::Kind;
 use crate::xds::refusal::{Refusal, Search};
@@ -64,7 +64,7 @@ pub struct Subscription {
     /// Whether it gave up names since it was told the version of what it has.
     version_due: bool,
     /// Of which names it is to be found out whether the proxy lacks something.
-    open: Open,
+    unchecked: Unchecked,
     /// Counts what may make a difference to whether the proxy has an answer for all it refers to.
     epoch: u64,
     /// Whether some form may be known by its version only.
@@ -218,6 +218,10 @@ impl Subscription {
     pub fn unsubscribe(&mut self, names: &[String]) {
         if let Some(questions) = &mut self.questions {
             questions.retain(|name| !names.iter().any(|gone| **gone == **name));
+            return;
+        }
+        // Each acknowledgement comes by here.
+        if names.is_empty() {
             return;
         }
         for name in names {

@@ -464,9 +464,9 @@ async fn moves_to_another_replica(api_type: &str) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn envoy_refuses_one_of_many_and_gets_the_others() {
-    // At first four; then three, and the two good ones once more.
-    assert_eq!(refuses_one_of_many(DELTA).await, (4 + 3 + 2, 1));
+async fn envoy_refuses_one_of_a_hundred_and_gets_the_others() {
+    // At first four; then a hundred and the bad one, the hundred once more, and the mended one.
+    assert_eq!(refuses_one_of_many(DELTA).await, (4 + 101 + 100 + 1, 1));
 }
 
 /// Returns how many resources were sent and how many responses refused.
@@ -476,24 +476,28 @@ async fn refuses_one_of_many(api_type: &str) -> (u64, u64) {
     let envoy = Envoy::start(server.address, api_type);
     server.gives(&good).await;
     let mut resources = good.resources();
-    for name in ["x", "y", "z"] {
-        // A static cluster provides no balancer of its own.
-        let policy = if name == "y" {
-            "CLUSTER_PROVIDED"
-        } else {
-            "ROUND_ROBIN"
-        };
+    let cluster = |name: &str, policy: &str| {
         let message = json!({"name": name, "type": "STATIC", "lb_policy": policy});
-        resources.push(resource(Kind::Cluster, name, &message));
-    }
-    server.publishes(resources).await;
+        resource(Kind::Cluster, name, &message).with_owners(["its owner"])
+    };
+    resources.extend((0..100).map(|index| cluster(&format!("x{index}"), "ROUND_ROBIN")));
+    let mut with_bad = resources.clone();
+    // A static cluster provides no balancer of its own.
+    with_bad.push(cluster("bad", "CLUSTER_PROVIDED"));
+    server.publishes(with_bad).await;
     let refused = server.shared.clients.refusals().borrow().clone();
-    let names: Vec<_> = refused
-        .iter()
-        .map(|refused| &*refused.resource.name)
-        .collect();
-    assert_eq!(names, ["y"]);
-    assert!(refused[0].message.contains("y"), "{}", refused[0].message);
-    envoy.awaits("cluster_manager.active_clusters", 4).await;
+    let [refused] = &*refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(&*refused.resource.name, "bad");
+    assert_eq!(*refused.resource.owners, ["its owner"]);
+    assert!(refused.message.contains("bad"), "{}", refused.message);
+    // Locum's own, the edge's and the hundred.
+    envoy.awaits("cluster_manager.active_clusters", 102).await;
+
+    resources.push(cluster("bad", "ROUND_ROBIN"));
+    server.publishes(resources).await;
+    envoy.awaits("cluster_manager.active_clusters", 103).await;
+    assert!(server.shared.clients.refusals().borrow().is_empty());
     server.sent()
 }

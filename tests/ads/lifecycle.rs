@@ -201,7 +201,8 @@ async fn a_change_reaches_those_that_have_not_moved_yet() {
 async fn without_a_time_for_it_all_go_at_once() {
     let server = Server::start().await;
     server.serve(GATEWAY, "cluster a:1").await;
-    let joined = (0..20).map(|n| Proxy::join(server.address, format!("proxy-{n}"), None));
+    // So many that to let them go one by one would take longer than the bound.
+    let joined = (0..50).map(|n| Proxy::join(server.address, format!("proxy-{n}"), None));
     let mut joined = join_all(joined).await;
     let start = Instant::now();
     let stopping = server.begin_to_stop();

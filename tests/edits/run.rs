@@ -275,6 +275,12 @@ impl Run {
         ensure!(requests.iter().all(|count| *count > 0), "nothing was asked");
         ensure!(wrong == 0, "{wrong} wrong answers");
         ensure!(nacks == 0, "{nacks} NACKs");
+        for (tolerated, count) in self.tally.tolerated().into_iter().zip(requests) {
+            ensure!(
+                tolerated * 100 < count,
+                "{tolerated} of {count} answers were only just right"
+            );
+        }
         let waits = self.tally.broken_waits();
         ensure!(
             waits == 0,

@@ -131,6 +131,12 @@ impl Tally {
         answers.flat_map(|of| of.wrong.values()).sum()
     }
 
+    /// How many requests found their cluster gone after a restart, which only the state of the world
+    /// may have, and a standby while names were looked up.
+    pub(crate) fn tolerated(&self) -> [usize; 2] {
+        [0, 1].map(|gateway| self.answers[gateway].orphaned + self.answers[gateway].early)
+    }
+
     /// How many steady requests each Gateway got.
     pub(crate) fn requests(&self) -> [usize; 2] {
         [0, 1].map(|gateway| self.answers[gateway].requests)

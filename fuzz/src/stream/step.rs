@@ -6,7 +6,7 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 use locum::xds::kind::Kind;
 
-use super::world::{Edit, NAMES, version};
+use super::world::{Edit, KINDS, NAMES, version};
 
 /// More than this adds nothing but time.
 const MOST_STEPS: usize = 64;
@@ -98,7 +98,7 @@ pub(super) fn names(bits: u8) -> impl Iterator<Item = &'static str> {
 }
 
 fn kind(byte: u8) -> Kind {
-    Kind::ALL[usize::from(byte) % Kind::ALL.len()]
+    KINDS[usize::from(byte) % KINDS.len()]
 }
 
 /// Everything that happens to one stream.

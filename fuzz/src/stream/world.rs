@@ -138,6 +138,17 @@ fn resource(kind: Kind, name: &str, form: Form) -> Resource {
     }
 }
 
+/// The kinds that are asked for and served. Virtual hosts are left out: a proxy gets all that there are,
+/// and its names are questions, so that another truth holds of them.
+pub(super) const KINDS: [Kind; 6] = [
+    Kind::Secret,
+    Kind::Cluster,
+    Kind::Endpoint,
+    Kind::Listener,
+    Kind::Extension,
+    Kind::Route,
+];
+
 /// What resources of a kind may refer to.
 fn targets(kind: Kind) -> &'static [(Kind, &'static str)] {
     match kind {
@@ -160,8 +171,17 @@ fn targets(kind: Kind) -> &'static [(Kind, &'static str)] {
             (Kind::Secret, "b"),
             (Kind::Route, "nobody"),
             (Kind::Cluster, "b"),
-            (Kind::Route, "a.b"),
+            (Kind::Extension, "a"),
         ],
+        Kind::Extension => &[
+            (Kind::Cluster, "a"),
+            (Kind::Cluster, "b"),
+            (Kind::Secret, "a"),
+            (Kind::Extension, "a"),
+            (Kind::Extension, "b"),
+        ],
+        // Not among KINDS.
+        Kind::VirtualHost => &[],
         Kind::Route => &[
             (Kind::Cluster, "a"),
             (Kind::Cluster, "b"),
@@ -169,6 +189,7 @@ fn targets(kind: Kind) -> &'static [(Kind, &'static str)] {
             (Kind::Cluster, "é"),
             (Kind::Cluster, ""),
             (Kind::Cluster, "nobody"),
+            (Kind::Route, "a"),
         ],
     }
 }

@@ -17,6 +17,9 @@ pub const SOCKET_MODE: u32 = 0o600;
 /// Who may look into the folder in which a socket is made.
 const PRIVATE: u32 = 0o700;
 
+/// How many names are tried for that folder.
+const FOLDER_TRIES: u32 = 100;
+
 /// Why a socket cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
@@ -71,16 +74,25 @@ pub fn listen(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile), Sock
         _ => Path::new("."),
     };
     // Made where nobody else can reach it, so that the mode holds before the first can come.
-    let private = parent.join(format!(".{}", std::process::id()));
-    DirBuilder::new()
-        .mode(PRIVATE)
-        .create(&private)
-        .map_err(failed)?;
+    let private = private_folder(parent).map_err(failed)?;
     let made = made_in(&private, path, mode);
     let removed = fs::remove_dir_all(&private);
     let (listener, file) = made.map_err(failed)?;
     removed.map_err(failed)?;
     Ok((listener, file))
+}
+
+/// A folder of our own in `parent`. One of the name may be left from a process that was killed.
+fn private_folder(parent: &Path) -> io::Result<PathBuf> {
+    let mut names = (0..FOLDER_TRIES).map(|n| parent.join(format!(".{}-{n}", std::process::id())));
+    loop {
+        let folder = names.next().ok_or(io::ErrorKind::AlreadyExists)?;
+        match DirBuilder::new().mode(PRIVATE).create(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn made_in(private: &Path, path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {

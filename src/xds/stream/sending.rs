@@ -17,6 +17,10 @@ use crate::xds::subscription::{Difference, Form, Outstanding};
 use crate::xds::virtual_hosts::{self, Answer};
 use crate::xds::{delta, sotw};
 
+/// The most questions of a proxy that are looked at with one response: each is held against all virtual
+/// hosts of its routes.
+const MAX_QUESTIONS: usize = 100;
+
 impl Stream {
     /// Sends what can be sent, type by type in the order of [`Kind`].
     pub(super) fn advance(&mut self, now: Duration, output: &mut Output) {
@@ -203,7 +207,7 @@ impl Stream {
             self.only.is_some() || order::is_part_of_what_it_has(&self.subscriptions, asked)
         });
         let mut answers = Vec::new();
-        for asked in questions {
+        for asked in questions.take(MAX_QUESTIONS) {
             let found = virtual_hosts::find(snapshot, asked);
             let found = found.filter(|found| !subscription.refuses(found));
             let is_sent = |found: &Arc<Resource>| send.iter().any(|one| one.name == found.name);

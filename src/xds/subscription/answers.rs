@@ -50,7 +50,7 @@ impl Subscription {
         }
         for resource in carried {
             if self.owed.remove(&resource.name) {
-                self.reopen(&resource.name);
+                self.uncheck(&resource.name);
             }
         }
         let refused = self.refused.len();
@@ -74,7 +74,7 @@ impl Subscription {
         self.last = outstanding.number;
         self.notice = 0;
         self.is_notice_under_way = false;
-        self.reopen_all_of(&outstanding);
+        self.uncheck_all_of(&outstanding);
         self.outstanding.push_back(outstanding);
         self.refused.len() != refused
     }
@@ -89,12 +89,12 @@ impl Subscription {
         self.is_notice_under_way = true;
     }
 
-    fn reopen_all_of(&mut self, outstanding: &Outstanding) {
+    fn uncheck_all_of(&mut self, outstanding: &Outstanding) {
         for resource in outstanding.forms() {
-            self.reopen(&resource.name);
+            self.uncheck(&resource.name);
         }
         for name in &outstanding.removed {
-            self.reopen(name);
+            self.uncheck(name);
         }
     }
 
@@ -112,7 +112,7 @@ impl Subscription {
         if !refers_to_the_same {
             self.epoch += 1;
         }
-        self.reopen(&resource.name);
+        self.uncheck(&resource.name);
     }
 
     /// Takes the outstanding response that `nonce` belongs to; any other nonce is stale and
@@ -122,7 +122,7 @@ impl Subscription {
         let mut outstanding = self.outstanding.iter();
         let index = outstanding.position(|outstanding| outstanding.number == number)?;
         let answered = self.outstanding.remove(index)?;
-        self.reopen_all_of(&answered);
+        self.uncheck_all_of(&answered);
         Some(answered)
     }
 
@@ -131,7 +131,7 @@ impl Subscription {
         let newer = self.outstanding.iter();
         let index = newer.take_while(|older| older.number < number).count();
         let overtaken: Vec<_> = self.outstanding.drain(..index).collect();
-        overtaken.iter().for_each(|one| self.reopen_all_of(one));
+        overtaken.iter().for_each(|one| self.uncheck_all_of(one));
         overtaken
     }
 

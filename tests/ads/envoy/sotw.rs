@@ -27,9 +27,9 @@ async fn envoy_moves_to_another_replica_and_is_sent_nothing_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn envoy_refuses_one_of_many_and_gets_the_others() {
-    // At first four; then four clusters, and those but the bad one once more.
-    assert_eq!(refuses_one_of_many(SOTW).await, (4 + 4 + 3, 1));
+async fn envoy_refuses_one_of_a_hundred_and_gets_the_others() {
+    // At first four; then all clusters, those but the bad one once more, and all with the mended one.
+    assert_eq!(refuses_one_of_many(SOTW).await, (4 + 102 + 101 + 102, 1));
 }
 
 /// A second cluster like the edge's own, with its endpoints.

@@ -2,7 +2,7 @@
 //!
 //! A Gateway has thousands of resources and an edit changes one, so what is looked at on each of
 //! thousands of streams must be that one. Whatever changes the books of a subscription, or the
-//! snapshot, opens the names that it touches; a name is closed when nothing of it is due. Debug
+//! snapshot, makes the names that it touches unchecked; a name is checked when nothing of it is due. Debug
 //! builds compare every outcome with one that is found from scratch.
 
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ use crate::xds::snapshot::Snapshot;
 
 /// The names of which it is to be found out whether the proxy lacks something.
 #[derive(Clone, Debug, Default)]
-pub(super) enum Open {
+pub(super) enum Unchecked {
     /// Every name that stands anywhere.
     #[default]
     All,
@@ -36,18 +36,18 @@ impl Subscription {
     /// whether the proxy has an answer for all that it refers to.
     pub(super) fn touch(&mut self, name: &Arc<str>) {
         self.epoch += 1;
-        self.reopen(name);
+        self.uncheck(name);
     }
 
     /// The same of every name.
     pub(super) fn touch_all(&mut self) {
         self.epoch += 1;
-        self.open = Open::All;
+        self.unchecked = Unchecked::All;
     }
 
     /// Notes that something may be due of this name, or not any more.
-    pub(super) fn reopen(&mut self, name: &Arc<str>) {
-        if let Open::Names(names) = &mut self.open
+    pub(super) fn uncheck(&mut self, name: &Arc<str>) {
+        if let Unchecked::Names(names) = &mut self.unchecked
             && !names.contains(name)
         {
             names.insert(name.clone());
@@ -57,8 +57,8 @@ impl Subscription {
     /// Notes which names have changed in the snapshot; all may have, if that is not known.
     pub fn changed(&mut self, names: Option<&[Arc<str>]>) {
         match names {
-            Some(names) => names.iter().for_each(|name| self.reopen(name)),
-            None => self.open = Open::All,
+            Some(names) => names.iter().for_each(|name| self.uncheck(name)),
+            None => self.unchecked = Unchecked::All,
         }
     }
 
@@ -72,12 +72,12 @@ impl Subscription {
     /// this very form is left out. It has to be told what has [`changed`](Self::changed) in the
     /// snapshot since it was asked last.
     pub fn difference(&mut self, kind: Kind, snapshot: &Snapshot) -> Difference {
-        let names = match &mut self.open {
-            Open::All => self.every_name(kind, snapshot),
-            Open::Names(names) => std::mem::take(names),
+        let names = match &mut self.unchecked {
+            Unchecked::All => self.every_name(kind, snapshot),
+            Unchecked::Names(names) => std::mem::take(names),
         };
         let (difference, left) = self.difference_of(names, kind, snapshot);
-        self.open = Open::Names(left);
+        self.unchecked = Unchecked::Names(left);
         #[cfg(debug_assertions)]
         {
             let all = self.every_name(kind, snapshot);
@@ -85,7 +85,7 @@ impl Subscription {
             assert_eq!(
                 difference.names(),
                 scratch.names(),
-                "a name is closed of which something is due"
+                "something is due of a name that counts as checked"
             );
         }
         difference
