@@ -62,6 +62,33 @@ async fn routes_are_not_held_up_by_what_is_edited_while_they_wait() {
 }
 
 #[tokio::test]
+async fn routes_that_waited_and_were_taken_back_are_not_sent() {
+    play(
+        "serve cluster a:1, listener l:1 > r, route r:1 > a
+         > cluster
+         < cluster a:1
+         > cluster ack
+         > listener
+         < listener l:1
+         > listener ack
+         > route +r
+         < route r:1
+         > route ack
+         serve cluster a:1, cluster b:1, listener l:1 > r, route r:2 > a b
+         < cluster b:1
+         serve cluster a:1, cluster b:1, listener l:1 > r, route r:1 > a
+         serve cluster a:1, cluster b:1, cluster c:1, listener l:1 > r, route r:3 > a c
+         < nothing
+         > cluster ack
+         < cluster c:1
+         < nothing
+         > cluster ack
+         < route r:3",
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn routes_that_waited_are_not_sent_once_what_they_need_is_to_go() {
     play(
         "serve cluster a:1, listener l:1 > r, route r:1 > a

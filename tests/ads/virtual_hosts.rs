@@ -92,6 +92,42 @@ async fn a_question_whose_answer_waits_for_a_cluster_is_answered_with_it() {
 }
 
 #[tokio::test]
+async fn virtual_hosts_of_a_route_wait_for_each_other() {
+    play(&format!(
+        "> cluster
+         serve listener l:1
+         < cluster
+         > cluster ack
+         {BEGINNING}
+         serve listener l:1 > r, route r:1 > virtual_host=r/*, virtual_host r/b:1 > c, cluster c:1
+         < cluster c:1
+         < nothing
+         > cluster ack
+         < virtual_host r/b:1 -r/a"
+    ))
+    .await;
+}
+
+#[tokio::test]
+async fn virtual_hosts_wait_for_the_routes_that_have_them_apart() {
+    play(&format!(
+        "{BEGINNING}
+         serve listener l:2 > r s, route r:1 > virtual_host=r/*, virtual_host r/a:1, route s:1
+         < listener l:2
+         > listener ack
+         > route +s
+         < route s:1
+         > route ack
+         serve listener l:2 > r s, route r:1 > virtual_host=r/*, virtual_host r/a:1, route s:2 > virtual_host=s/*, virtual_host s/c:1
+         < route s:2
+         < nothing
+         > route ack
+         < virtual_host s/c:1"
+    ))
+    .await;
+}
+
+#[tokio::test]
 async fn an_answer_in_a_response_that_is_refused_is_given_again() {
     play(&format!(
         "{BEGINNING}
