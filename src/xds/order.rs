@@ -18,13 +18,15 @@
 //! by itself. Pure: time comes in as the [`Duration`] since the stream's start.
 
 mod references;
+mod removals;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use references::References;
 pub(super) use references::targets;
+use removals::Moments;
+pub use removals::{DRAIN_BOUND, REMOVAL_BOUND, Removals};
 
 use crate::xds::kind::Kind;
 use crate::xds::resource::{Readiness, Reference, Resource};
@@ -44,17 +46,6 @@ pub const DNS_WARMING: Duration = Duration::from_secs(2);
 /// before routes to clusters are sent regardless. An Envoy asks for none while some warm, 27.6 s
 /// with a name server that says nothing, and for all other types at once.
 pub const RETURN_BOUND: Duration = Duration::from_secs(30);
-
-/// How long a resource that is to go may still be referred to before it goes regardless. Longer
-/// than the waits of the routes that will let go of it, one after the other.
-pub const REMOVAL_BOUND: Duration = Duration::from_secs(30);
-
-/// How long what only a listener's connections use (routes, filters, and so their clusters) stays
-/// when it is not to be there any more. An Envoy drains a listener that is taken away or changed: it
-/// closes each of its connections with some answer, over minutes, and until then their requests go
-/// by the routes of before. Measured on 1.40: with the clusters gone they are answered 503. Shorter
-/// than [`REMOVAL_BOUND`], so that this is no wait that has failed.
-pub const DRAIN_BOUND: Duration = Duration::from_secs(20);
 
 /// The subscriptions of one stream.
 pub type Subscriptions = BTreeMap<Kind, Subscription>;
@@ -94,9 +85,6 @@ struct Wait {
     awaited: Awaited,
 }
 
-/// When something became so, by kind and name.
-type Moments = BTreeMap<(Kind, Arc<str>), Duration>;
-
 /// When a cluster was first sent and acknowledged.
 #[derive(Clone, Copy, Debug)]
 struct Since {
@@ -113,17 +101,6 @@ pub struct View<'stream> {
     pub snapshot: &'stream Snapshot,
     /// What it asked for and has.
     pub subscriptions: &'stream Subscriptions,
-}
-
-/// Which removals may go.
-#[derive(Debug, Default)]
-pub struct Removals {
-    /// The names that may go at this moment.
-    pub now: Vec<Arc<str>>,
-    /// When the first of the others has to be looked at again.
-    pub next: Option<Duration>,
-    /// Those of `now` that go because their time is over.
-    pub expired: Vec<Expired>,
 }
 
 /// What of a difference a proxy may be told at this moment.
@@ -161,6 +138,8 @@ pub struct Order {
     usable: BTreeSet<Arc<str>>,
     /// The other acknowledged clusters.
     acknowledged: BTreeMap<Arc<str>, Since>,
+    /// Since when aggregates are held back.
+    aggregates: BTreeMap<Arc<str>, Duration>,
     /// What leads to clusters and had to wait: the first form of each since one was sent.
     waiting: BTreeMap<(Kind, Arc<str>), Arc<Resource>>,
     /// Since when a resource is to be removed.
@@ -300,17 +279,31 @@ impl Order {
         let subscription = &view.subscriptions[&Kind::Cluster];
         let news: BTreeSet<_> = clusters.iter().map(|one| one.name.clone()).collect();
         let mut look = None;
+        let before = std::mem::take(&mut self.aggregates);
         clusters.retain(|cluster| {
             let mut listed = targets(cluster, Kind::Cluster).peekable();
             if listed.peek().is_none() || !subscription.may_have(&cluster.name) {
                 return true;
             }
-            // What goes to the proxy only now is waited for from now on.
+            // What goes to the proxy only now is waited for from now on, and no longer: what it is
+            // held back for may be held back for this one.
+            let since = before.get(&cluster.name).copied().unwrap_or(view.now);
             let until = if listed.any(|it| news.contains(&it) && !subscription.has(&it)) {
-                Some(view.now + ACK_BOUND)
+                Some(since + ACK_BOUND)
             } else {
                 self.may_send(view, cluster, expired).err()
             };
+            if until.is_some_and(|until| until <= view.now) {
+                expired.push(Expired {
+                    kind: Kind::Cluster,
+                    name: cluster.name.clone(),
+                    awaited: Awaited::Cluster,
+                });
+                return true;
+            }
+            if until.is_some() {
+                self.aggregates.insert(cluster.name.clone(), since);
+            }
             look = look.into_iter().chain(until).min();
             until.is_none()
         });
@@ -407,64 +400,6 @@ impl Order {
         own.chain(members.filter_map(|(_, member)| self.wait_for(view, member, seen)))
             .max()
     }
-
-    /// Which of `candidates` may be taken from the proxy: those that nothing it has refers to. What
-    /// a refused resource's last good form refers to stays as long as that form does; everything
-    /// else goes after [`REMOVAL_BOUND`] at the latest.
-    pub fn removals(&mut self, view: View<'_>, kind: Kind, candidates: Vec<Arc<str>>) -> Removals {
-        note(&mut self.leaving, view.now, kind, &candidates);
-        let candidates: BTreeSet<_> = candidates.into_iter().collect();
-        let since = |name: &Arc<str>| self.leaving[&(kind, name.clone())];
-        let drains =
-            |name: &Arc<str>| is_drained(view, kind, name) && view.now < since(name) + DRAIN_BOUND;
-        let until = candidates.iter();
-        let until: BTreeMap<_, _> = until
-            .map(|name| (name.clone(), since(name) + REMOVAL_BOUND))
-            .collect();
-        let unused = |kind: Kind, name: &Arc<str>| {
-            let since = self.untold.get(&(kind, name.clone()));
-            since.is_some_and(|since| *since + DRAIN_BOUND <= view.now)
-        };
-        // What goes refers to nothing any more; what turns out to stay does, so others may have to
-        // stay for it.
-        let mut going = candidates.clone();
-        let mut removals = Removals::default();
-        while !going.is_empty() {
-            let references = References::of(view.subscriptions, kind, &going, unused);
-            let over = |name: &Arc<str>| until[name] <= view.now;
-            let stays = |name: &&Arc<str>| {
-                drains(name) || references.lasts(name) || (references.may_name(name) && !over(name))
-            };
-            let staying: Vec<_> = going.iter().filter(stays).cloned().collect();
-            for name in &staying {
-                going.remove(name);
-                if !references.lasts(name) {
-                    removals.next = removals.next.into_iter().chain([until[name]]).min();
-                }
-            }
-            if staying.is_empty() {
-                let expired = going.iter().filter(|name| references.may_name(name));
-                removals.expired.extend(expired.map(|name| Expired {
-                    kind,
-                    name: name.clone(),
-                    awaited: Awaited::Release,
-                }));
-                break;
-            }
-        }
-        removals.now.extend(going);
-        let ends = self.leaving.values().chain(self.untold.values());
-        let ends = ends.map(|since| *since + DRAIN_BOUND);
-        let ends = ends.filter(|end| view.now < *end && !candidates.is_empty());
-        removals.next = removals.next.into_iter().chain(ends).min();
-        removals
-    }
-
-    /// Notes that these of a kind, and no others, are not to be there any more, where the proxy
-    /// cannot be told.
-    pub fn leave_untold(&mut self, now: Duration, kind: Kind, names: &[Arc<str>]) {
-        note(&mut self.untold, now, kind, names);
-    }
 }
 
 /// Takes out of `send` and `remove` the virtual hosts of routes one of whose hosts is `due` and has to
@@ -506,15 +441,6 @@ fn stands(view: View<'_>, older: &Resource, newest: &Resource) -> bool {
     older.kind != Kind::Listener && older.references.iter().all(stays)
 }
 
-/// Notes that something is so of these of a kind, and of no others.
-fn note(moments: &mut Moments, now: Duration, kind: Kind, names: &[Arc<str>]) {
-    let names: BTreeSet<_> = names.iter().cloned().collect();
-    moments.retain(|(of, name), _| *of != kind || names.contains(name));
-    for name in names {
-        moments.entry((kind, name)).or_insert(now);
-    }
-}
-
 /// The clusters that requests through `resource` may be sent to: its own references, its routes' and
 /// its filters'. A cluster's own references are looked at when the cluster is.
 fn clusters_of(snapshot: &Snapshot, resource: &Resource) -> BTreeSet<Arc<str>> {
@@ -536,18 +462,6 @@ fn clusters_of(snapshot: &Snapshot, resource: &Resource) -> BTreeSet<Arc<str>> {
         }
     }
     clusters
-}
-
-/// Whether connections of a listener that is being drained may still go by this, which is not to be
-/// there any more.
-fn is_drained(view: View<'_>, kind: Kind, name: &str) -> bool {
-    match kind {
-        Kind::Extension | Kind::Route => true,
-        // One that leaves routes which stay is not served any more, as a route that leaves them.
-        Kind::VirtualHost => virtual_hosts::route_of(name)
-            .is_some_and(|route| view.snapshot.get(Kind::Route, route).is_none()),
-        Kind::Secret | Kind::Cluster | Kind::Endpoint | Kind::Listener => false,
-    }
 }
 
 /// Whether resources of this kind have requests sent to clusters.

@@ -75,8 +75,8 @@ impl<'a> Arbitrary<'a> for Edit {
         let [place, form, references]: [u8; 3] = u.arbitrary()?;
         let place = usize::from(place);
         Ok(Self {
-            kind: Kind::ALL[place % Kind::ALL.len()],
-            name: NAMES[place / Kind::ALL.len() % SERVED],
+            kind: KINDS[place % KINDS.len()],
+            name: NAMES[place / KINDS.len() % SERVED],
             form: (form >> 4 & 3 != 3).then(|| Form::of(form, references)),
         })
     }
