@@ -462,6 +462,8 @@ async fn stalled_over_large_changes() -> anyhow::Result<()> {
     let mut grown = Vec::new();
     for stalls in [false, true] {
         let stalled = if stalls {
+            // Its greeting has to fit into the little that it reads.
+            side.change(LARGE_READERS, 1, 0).await?;
             Some(open_stalled(&side, &asked).await?)
         } else {
             None
