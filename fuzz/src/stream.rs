@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use locum::xds::content::RESPONSE_BYTES;
 use locum::xds::kind::Kind;
 use locum::xds::message::{Event, Output, Response, Variant};
@@ -313,7 +314,15 @@ impl<R: Wire> Stage<R> {
 
     fn is_given(&self, one: &Resource) -> bool {
         let key = (one.kind, one.name.clone(), one.version.clone());
-        self.given.contains_key(&key)
+        // In the state of the world a cluster that has left before its endpoints came gets none.
+        let none = || {
+            Resource::of(&ClusterLoadAssignment {
+                cluster_name: one.name.to_string(),
+                ..ClusterLoadAssignment::default()
+            })
+        };
+        let may_be_none = R::VARIANT == Variant::StateOfTheWorld && one.kind == Kind::Endpoint;
+        self.given.contains_key(&key) || (may_be_none && one.version == none().version)
     }
 
     /// What must hold of every response.
