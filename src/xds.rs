@@ -118,7 +118,8 @@
 //! - JSON is read, and canonical bytes are made, by the descriptors that `build.rs` compiles: what
 //!   JSON packs of another type is refused, and a typed message that packs one with a map in it may
 //!   have another version after a restart, which costs sending it again.
-//! - `Listener::Unix` lets in whom the socket's file lets; [`socket`](server::socket) makes it with its mode.
+//! - `Listener::Unix` lets in whom the socket's file lets; [`socket`](server::socket) makes it with
+//!   its mode.
 //! - `Listener::Tcp` is plaintext and believes every `node`; [`Listener::Tls`](server::Listener) is
 //!   Locum's mutual TLS, in which a certificate names the group, and so every name of a group is
 //!   `namespace/name`.

@@ -13,9 +13,11 @@
 //!
 //! So a route to a new cluster waits for the acknowledgement of the cluster or, where it comes
 //! first, of its endpoints; and with DNS at least [`DNS_WARMING`], for the other names. A removal
-//! waits until no form that the proxy has refers to the resource. A proxy that comes back while
-//! clusters warm asks for all but clusters; its routes wait until it asks for these. Every wait ends
-//! by itself. Pure: time comes in as the [`Duration`] since the stream's start.
+//! waits until no form that the proxy has refers to the resource; what the connections of a listener
+//! may still go by stays [`DRAIN_BOUND`] longer. An aggregate that replaces a cluster waits for all
+//! that it lists, and virtual hosts for their routes. A proxy that comes back while clusters warm asks
+//! for all but clusters; its routes wait until it asks for these. Every wait ends by itself. Pure:
+//! time comes in as the [`Duration`] since the stream's start.
 
 mod references;
 mod removals;

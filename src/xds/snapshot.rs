@@ -172,8 +172,8 @@ impl Snapshot {
     }
 
     /// Checks that each name referred to is there and that endpoints, extensions, routes, virtual
-    /// hosts and secrets are referred to. Nothing asks for it when a snapshot is published: a name may also be one that
-    /// the proxy has from its own bootstrap.
+    /// hosts and secrets are referred to. Nothing asks for it when a snapshot is published: a name may
+    /// also be one that the proxy has from its own bootstrap.
     pub fn check_closed(&self) -> Result<(), NotClosed> {
         let mut referred = std::collections::BTreeSet::new();
         for resource in Kind::ALL.into_iter().flat_map(|kind| self.of_kind(kind)) {

@@ -1,8 +1,8 @@
 //! The board: where the newest snapshot of each group of proxies hangs. Locum has a group for each
 //! Gateway.
 //!
-//! The owner of the snapshots (in Locum the pipeline) publishes, streams watch. Only the newest snapshot is kept, so a slow stream skips
-//! those between.
+//! The owner of the snapshots (in Locum the pipeline) publishes, streams watch. Only the newest
+//! snapshot is kept, so a slow stream skips those between.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
