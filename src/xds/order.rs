@@ -21,6 +21,7 @@
 
 mod references;
 mod removals;
+mod together;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,12 +30,12 @@ use std::time::Duration;
 pub(super) use references::targets;
 use removals::Moments;
 pub use removals::{DRAIN_BOUND, REMOVAL_BOUND, Removals};
+pub use together::{has_virtual_hosts_apart, is_part_of_what_it_has};
 
 use crate::xds::kind::Kind;
 use crate::xds::resource::{Readiness, Reference, Resource};
 use crate::xds::snapshot::Snapshot;
 use crate::xds::subscription::{Form, Outstanding, Subscription};
-use crate::xds::virtual_hosts;
 
 /// How long a proxy may take to acknowledge a cluster, and then what that cluster warms with,
 /// before routes to it are sent regardless.
@@ -201,8 +202,9 @@ impl Order {
     ) -> Timely {
         let mut expired = Vec::new();
         let mut waits = Vec::new();
-        let due = send.clone();
+        let mut due = Vec::new();
         if kind == Kind::VirtualHost {
+            due.clone_from(&send);
             // Envoy passes over virtual hosts of routes that it has not got.
             send.retain(|host| is_part_of_what_it_has(view.subscriptions, &host.name));
         }
@@ -217,7 +219,7 @@ impl Order {
         let mut removals = self.removals(view, kind, remove);
         expired.extend(removals.expired);
         if kind == Kind::VirtualHost {
-            keep_together(view, &due, &mut send, &mut removals.now);
+            together::keep(view, &due, &mut send, &mut removals.now);
         }
         Timely {
             send,
@@ -404,35 +406,6 @@ impl Order {
     }
 }
 
-/// Takes out of `send` and `remove` the virtual hosts of routes one of whose hosts is `due` and has to
-/// wait, or that change themselves: a domain that moves from one host to another, or from the routes to
-/// a host, must be somewhere at every moment.
-fn keep_together(
-    view: View<'_>,
-    due: &[Arc<Resource>],
-    send: &mut Vec<Arc<Resource>>,
-    remove: &mut Vec<Arc<str>>,
-) {
-    let sent: BTreeSet<_> = send.iter().map(|host| host.name.clone()).collect();
-    let held_back = due.iter().filter(|host| !sent.contains(&host.name));
-    let waiting: BTreeSet<_> = held_back
-        .filter_map(|host| virtual_hosts::route_of(&host.name))
-        .collect();
-    let routes = view.subscriptions.get(&Kind::Route);
-    let changes = |route: &str| {
-        let current = view.snapshot.get(Kind::Route, route);
-        let wanted = current.filter(|_| routes.is_some_and(|routes| routes.wants(route)));
-        wanted.is_some_and(|current| {
-            routes.is_some_and(|routes| !routes.surely_has(current) && !routes.refuses(current))
-        })
-    };
-    let waits = |name: &str| {
-        virtual_hosts::route_of(name).is_some_and(|route| waiting.contains(route) || changes(route))
-    };
-    send.retain(|host| !waits(&host.name));
-    remove.retain(|name| !waits(name));
-}
-
 /// Whether a form of something that leads to clusters, older than the newest, may still be sent: a
 /// listener's place is with the newest routes, and what is to go must get no new reference.
 fn stands(view: View<'_>, older: &Resource, newest: &Resource) -> bool {
@@ -471,22 +444,6 @@ fn may_lead_to_clusters(kind: Kind) -> bool {
     match kind {
         Kind::Listener | Kind::Extension | Kind::Route | Kind::VirtualHost => true,
         Kind::Secret | Kind::Cluster | Kind::Endpoint => false,
-    }
-}
-
-/// Whether a virtual host belongs to routes that the proxy has, as far as is known in a form that has
-/// virtual hosts apart.
-pub fn is_part_of_what_it_has(subscriptions: &Subscriptions, virtual_host: &str) -> bool {
-    let Some(route) = virtual_hosts::route_of(virtual_host) else {
-        return false;
-    };
-    let routes = subscriptions.get(&Kind::Route);
-    let routes = routes.filter(|routes| routes.has(route));
-    let held = routes.and_then(|routes| routes.held().get(route));
-    match held.and_then(|held| held.form.as_ref()) {
-        Some(Form::Known(route)) => virtual_hosts::are_apart(route),
-        Some(Form::Foreign(_)) => true,
-        None => false,
     }
 }
 

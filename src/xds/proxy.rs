@@ -184,9 +184,7 @@ impl Proxy {
             _ => Ok(()),
         }
     }
-}
 
-impl Proxy {
     /// Whether a later message is of the same proxy. The protocol asks for a node in the first
     /// message only, and who the stream is for was settled with it; what else a node says may change.
     ///

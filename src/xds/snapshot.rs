@@ -191,8 +191,8 @@ impl Snapshot {
                 referred.insert((*target_kind, target.clone()));
             }
         }
-        let named = [Kind::Secret, Kind::Endpoint, Kind::Extension, Kind::Route];
-        for kind in named.into_iter().chain([Kind::VirtualHost]) {
+        let named = Kind::ALL.into_iter();
+        for kind in named.filter(|kind| !matches!(kind, Kind::Cluster | Kind::Listener)) {
             for resource in self.of_kind(kind) {
                 let name: Arc<str> = match virtual_hosts::route_of(&resource.name) {
                     Some(route) if kind == Kind::VirtualHost => virtual_hosts::every(route).into(),

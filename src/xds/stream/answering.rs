@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::Stream;
 use crate::xds::kind::Kind;
 use crate::xds::message::{Event, Output, Request, Variant};
+use crate::xds::order;
 use crate::xds::refusal::{self, Refusal};
 use crate::xds::resource::Resource;
-use crate::xds::subscription::{Form, Outstanding, Subscription};
-use crate::xds::virtual_hosts;
+use crate::xds::subscription::{Outstanding, Subscription};
 
 impl Stream {
     /// Takes in an acknowledgement or refusal.
@@ -76,18 +76,8 @@ impl Stream {
     ) {
         let subscription = self.subscriptions.entry(kind).or_default();
         // One that had its virtual hosts in it has none of those that are apart.
-        let was_apart = |name: &str| {
-            let held = subscription
-                .held()
-                .get(name)
-                .filter(|_| subscription.has(name));
-            held.is_some_and(|held| match &held.form {
-                Some(Form::Known(route)) => virtual_hosts::are_apart(route),
-                Some(Form::Foreign(_)) => true,
-                None => false,
-            })
-        };
-        let is_new = |resource: &&Arc<Resource>| !was_apart(&resource.name);
+        let is_new =
+            |one: &&Arc<Resource>| !order::has_virtual_hosts_apart(subscription, &one.name);
         let routes = outstanding
             .sent
             .iter()
