@@ -379,9 +379,12 @@ impl Order {
                     && targets(Kind::Secret)
                         .all(|name| is_answered(view.subscriptions, Kind::Secret, &name))
             };
-            let under_way = carrier.or(clusters.outstanding.back())?;
+            // It goes with the next response, or has to wait itself.
+            let under_way = carrier.or(clusters.outstanding.back());
+            let since = under_way.map(|sent| sent.at);
+            let since = since.max(self.aggregates.get(cluster).copied())?;
             return (!carrier.is_some_and(warm)).then_some(Wait {
-                until: under_way.at + ACK_BOUND,
+                until: since + ACK_BOUND,
                 awaited: Awaited::Cluster,
             });
         }

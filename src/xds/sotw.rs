@@ -16,6 +16,7 @@ use envoy_types::pb::google::protobuf::Any;
 use crate::xds::content::{Content, aggregates_last, fitting};
 use crate::xds::kind::Kind;
 use crate::xds::message::{Request, Response, Variant, cut};
+use crate::xds::order::targets;
 use crate::xds::resource::{Resource, Version};
 use crate::xds::snapshot::Snapshot;
 use crate::xds::subscription::{Form, Subscription};
@@ -130,11 +131,15 @@ fn complete_set(
     gone: Vec<Arc<str>>,
 ) -> Content {
     let mut content = Content::default();
+    // It went with a response that was refused, and may be gone: then it would come back.
+    let has_gone =
+        |name: &Arc<str>| subscription.may_lack(name) && snapshot.get(kind, name).is_none();
+    let names_gone = |one: &Resource| targets(one, kind).any(|name| has_gone(&name));
     for (name, form) in forms {
         match form {
-            // It went with a response that was refused, and may be gone: then it would come back.
-            Form::Known(_) if subscription.may_lack(name) && snapshot.get(kind, name).is_none() => {
-            }
+            Form::Known(_) if has_gone(name) => {}
+            // Nor may its form of before, without what that names.
+            Form::Known(resource) if subscription.may_lack(name) && names_gone(resource) => {}
             Form::Known(resource) => {
                 if !subscription.surely_has(resource) {
                     let known = subscription.acknowledged(resource);

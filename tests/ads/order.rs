@@ -349,3 +349,34 @@ async fn an_aggregate_replaces_a_cluster_only_when_what_it_lists_can_be_used() {
     )
     .await;
 }
+
+/// It went with a response that was refused, and its next form has to wait.
+#[tokio::test]
+async fn routes_wait_for_an_aggregate_that_may_be_gone_and_has_to_wait() {
+    play(
+        "serve cluster c:1, cluster e:1 > c
+         > cluster
+         < cluster c:1 e:1
+         > cluster ack
+         > listener
+         < listener
+         > listener ack
+         serve cluster c:9
+         < cluster c:9 -e
+         serve cluster b:1 eds, endpoint b:1, cluster c:1, cluster e:2 > b c, listener l:1 > r, route r:1 > e
+         > cluster nack malformed
+         < cluster b:1
+         > endpoint +b
+         < endpoint b:1
+         > cluster ack
+         < nothing
+         > endpoint ack
+         < cluster e:2
+         < nothing
+         > cluster ack
+         < listener l:1
+         > route +r
+         < route r:1",
+    )
+    .await;
+}

@@ -349,3 +349,27 @@ async fn what_a_proxy_has_in_a_form_that_is_not_known_stays_when_another_is_refu
     )
     .await;
 }
+
+/// What it lists went with a set that was refused, and so did it.
+#[tokio::test]
+async fn an_aggregate_of_before_does_not_come_back_without_what_it_lists() {
+    play(
+        "serve cluster c:1, cluster d:1, cluster e:1 > c d
+         > cluster
+         < cluster c:1 d:1 e:1
+         > cluster ack
+         serve cluster b:9
+         < cluster b:9
+         serve cluster b:1 eds, endpoint b:1, cluster d:1, cluster e:2 > b d
+         > cluster nack malformed
+         < cluster b:1 d:1
+         > endpoint b
+         < endpoint b:1
+         > endpoint ack
+         > cluster ack
+         < cluster b:1 d:1 e:2
+         > cluster ack
+         < nothing",
+    )
+    .await;
+}
