@@ -78,8 +78,8 @@
 //!   [`ACK_BOUND`](order::ACK_BOUND), [`DNS_WARMING`](order::DNS_WARMING),
 //!   [`RETURN_BOUND`](order::RETURN_BOUND), [`DRAIN_BOUND`](order::DRAIN_BOUND),
 //!   [`REMOVAL_BOUND`](order::REMOVAL_BOUND). It goes by what resources refer to, which is read from
-//!   them; [`mentions`] says what is seen. In the state of the world one case is left, which
-//!   ARCHITECTURE.md describes: clusters that went while a proxy was without a server.
+//!   them; [`mentions`] says what is seen. In the state of the world a proxy that comes back does not
+//!   say what it has; [`Told`](server::Told) knows it, also after a restart if it is kept in a file.
 //! - **Refusals.** A proxy that refuses a response (NACK) says at best in words which resource it
 //!   means. The guilty one is found, by its name in the words or by halves, and held back in that
 //!   form; the others go on, and the proxy keeps the last good form.
@@ -123,7 +123,9 @@
 //! - `Listener::Tcp` is plaintext and believes every `node`; [`Listener::Tls`](server::Listener) is
 //!   Locum's mutual TLS, in which a certificate names the group, and so every name of a group is
 //!   `namespace/name`.
-//! - Nothing is kept on disk: after a start publish before you serve, or proxies wait.
+//! - Nothing is kept on disk but, if you say so, what proxies were told ([`Told`](server::Told));
+//!   references added by [`with_reference`](resource::Resource::with_reference) are not in it. After a
+//!   start publish before you serve, or proxies wait.
 //!
 //! # Health and reflection
 //!

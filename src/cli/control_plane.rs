@@ -17,7 +17,7 @@ use super::options::{Misuse, ServerAddresses, XdsListen};
 use crate::admin::{self, Gate};
 use crate::bootstrap::XdsAddress;
 use crate::pipeline::{self, Pipeline};
-use crate::proxy::{Addresses, Proxies};
+use crate::proxy::{Addresses, Proxies, StateDir};
 use crate::serving;
 use crate::source::Update;
 use crate::source::files::{Files, WatchError};
@@ -26,7 +26,7 @@ use crate::trust::{self, Tls};
 use crate::xds::metrics::Metrics;
 use crate::xds::proxy::Admission;
 use crate::xds::server::socket::{self, SocketFile};
-use crate::xds::server::{self, Listener, Ready, Shared};
+use crate::xds::server::{self, Listener, Ready, Shared, Told};
 
 /// Updates of a source that may wait to be taken in; a source that is quicker waits itself.
 const WAITING_UPDATES: usize = 16;
@@ -240,6 +240,13 @@ impl Prepared {
 /// xDS server, not it for them.
 fn ready(states: watch::Receiver<Arc<pipeline::State>>, gates: Vec<Gate>) -> Ready {
     Ready::when(move || states.borrow().revision > 0 && gates.iter().all(Gate::is_open))
+}
+
+/// What proxies were told, as an earlier Locum noted it in this directory; from now on noted there.
+pub(super) fn told(state_dir: &StateDir) -> anyhow::Result<Arc<Told>> {
+    let told = Told::kept_in(&state_dir.told());
+    let told = told.context("cannot keep what proxies are told; name another --state-dir")?;
+    Ok(Arc::new(told))
 }
 
 /// Files as source: sends what is in them, and what becomes of them.

@@ -29,6 +29,7 @@ use crate::trust::{Domain, NAMESPACE, Tls};
 use crate::writer::{self, Writer};
 #[cfg(doc)]
 use crate::xds::server::SHUTDOWN_BOUND;
+use crate::xds::server::Told;
 
 /// How long a replica that is to end serves on after it has said that it is not ready: only when
 /// load balancers have heard that do proxies that it lets go of find another one at once.
@@ -98,6 +99,8 @@ pub(super) struct Plan {
     pub(super) known: Known,
     /// Over what time they are let go at the end.
     pub(super) drain: Duration,
+    /// What Envoys were told.
+    pub(super) told: Arc<Told>,
 }
 
 impl Plan {
@@ -162,6 +165,7 @@ impl Replica {
         }
         prepared.shared.own = Some(own);
         prepared.shared.drain = plan.drain;
+        prepared.shared.told = plan.told;
         let (serving, stopped) = oneshot::channel::<()>();
         let read = |updates| async { Ok(kubernetes.watch(updates).await?) };
         let mut control_plane = prepared.start(read, stopped.map(|_| ()));

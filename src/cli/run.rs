@@ -10,7 +10,7 @@ use clap::builder::BoolishValueParser;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::control_plane::{Prepared, Sockets, read};
+use super::control_plane::{Prepared, Sockets, read, told};
 use super::options::{DefaultListen, ServerOptions, SourceOptions, duration};
 use super::report::Reporter;
 use super::signals::Signals;
@@ -81,6 +81,7 @@ impl Options {
         let listen = source.translation.listen;
         let files = Files::new(source.paths, source.namespace);
         let mut prepared = Prepared::new(sockets, source.translation);
+        prepared.shared.told = told(&state_dir)?;
         let (order, ordered) = watch::channel(Order::Serve);
         let plan = Plan {
             binary: Arc::new(binary),

@@ -3,13 +3,15 @@
 //! With `-f` the resources come from files, else from Kubernetes.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use tokio::sync::mpsc;
 
-use super::control_plane::{Prepared, Sockets, read};
+use super::control_plane::{Prepared, Sockets, read, told};
 use super::kubernetes::KubernetesOptions;
 use super::log_changes::log_changes;
 use super::options::{
@@ -19,12 +21,14 @@ use super::options::{
 use super::replica::{DRAIN, Plan, Replica, ReplicaOptions};
 use super::signals::Signals;
 use super::tls::{Known, TlsOptions};
+use crate::proxy::StateDir;
 use crate::replicas;
 use crate::resource::ObjectName;
 use crate::source::Update;
 use crate::source::files::Files;
 use crate::source::kubernetes as source;
 use crate::trust::NAMESPACE;
+use crate::xds::server::Told;
 
 /// The port where the kubelet and Prometheus ask.
 const HEALTH_PORT: u16 = 18081;
@@ -56,6 +60,11 @@ pub(super) struct Options {
     /// [default: 10s with resources of a cluster, else 0s]
     #[arg(long, env = "LOCUM_DRAIN_TIME", value_name = "DURATION", value_parser = duration)]
     drain_time: Option<Duration>,
+    /// Where Locum notes what Envoys with `api_type: GRPC` are told, so that a Locum that is started
+    /// again takes nothing from them too early; those with DELTA_GRPC need no such thing
+    /// [default: in memory alone]
+    #[arg(long, env = "LOCUM_STATE_DIR", value_name = "DIRECTORY")]
+    state_dir: Option<PathBuf>,
     #[command(flatten)]
     tls: TlsOptions,
     #[command(flatten)]
@@ -92,9 +101,11 @@ impl Options {
             (Known::Files(..), XdsListen::Ip(_)) => {}
             _ => addresses.xds_is_local(insecure, GIVE_CERTIFICATES)?,
         }
+        let (_state_dir, told) = told_in(self.state_dir.as_deref())?;
         let sockets = bind(addresses).await?;
         let files = Files::new(source.paths, source.namespace);
         let mut prepared = Prepared::new(sockets, source.translation);
+        prepared.shared.told = told;
         // Nobody is known who could take the Envoys.
         prepared.shared.drain = self.drain_time.unwrap_or_default();
         if let Known::Files(tls, renewed) = known {
@@ -125,6 +136,7 @@ impl Options {
             own_service: Some(ObjectName::new(&member.namespace, replicas::SERVICE)),
             ..what
         };
+        let (_state_dir, told) = told_in(self.state_dir.as_deref())?;
         let sockets = bind(addresses).await?;
         let plan = Plan {
             member,
@@ -134,6 +146,7 @@ impl Options {
             domain,
             known,
             drain: self.drain_time.unwrap_or(DRAIN),
+            told,
         };
         Replica::start(plan, sockets).serve(signals).await
     }
@@ -147,6 +160,16 @@ fn tls_over_socket() -> Misuse {
     let message =
         "--tls-cert: over unix:PATH there is no TLS; who may come, --xds-socket-mode says";
     Misuse::new(message.into())
+}
+
+/// What proxies were told, in memory or in this directory, which is Locum's own as long as it is held.
+fn told_in(state_dir: Option<&Path>) -> anyhow::Result<(Option<StateDir>, Arc<Told>)> {
+    let Some(path) = state_dir else {
+        return Ok((None, Arc::default()));
+    };
+    let state_dir = StateDir::open(path)?;
+    let told = told(&state_dir)?;
+    Ok((Some(state_dir), told))
 }
 
 async fn bind(addresses: ServerAddresses) -> anyhow::Result<Sockets> {

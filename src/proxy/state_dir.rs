@@ -3,6 +3,7 @@
 //! ```text
 //! lock               held while a Locum runs here; says whose it is
 //! addresses.json     where this Locum listens
+//! told               what proxies of the state of the world were told (see `xds::server::Told`)
 //! <namespace>_<name>/    a folder for each Gateway
 //!   bootstrap.json   what its Envoy was started with
 //!   envoy.json       which process it is (see `record`)
@@ -174,6 +175,11 @@ impl StateDir {
             }
         }
         Ok(places)
+    }
+
+    /// The file of what proxies were told.
+    pub fn told(&self) -> PathBuf {
+        self.path.join("told")
     }
 
     /// The addresses that were noted last.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::xds::kind::Kind;
 use crate::xds::order::Expired;
 use crate::xds::resource::{Resource, Version};
+use crate::xds::sotw;
 use crate::xds::subscription::Subscription;
 use crate::xds::virtual_hosts::Answer;
 
@@ -85,6 +86,14 @@ pub struct Response {
     pub removed: Vec<Arc<str>>,
     /// What was asked for on demand, and is answered with it.
     pub answers: Vec<Answer>,
+}
+
+impl Response {
+    /// The version of the complete set that it carries, if it carries one.
+    pub fn set(&self) -> Option<&Version> {
+        let is_complete = sotw::is_complete(self.kind);
+        self.version.as_ref().filter(|_| is_complete)
+    }
 }
 
 /// Something that happened on a stream, for logs, metrics and statuses.

@@ -117,7 +117,15 @@ impl Resource {
     /// Encodes `message`, canonically, and hashes it. What it refers to and its readiness are left
     /// for the caller to say.
     pub fn new<M: prost::Message>(kind: Kind, name: &str, message: &M) -> Self {
-        let body = crate::xds::canonical::encode(kind, message);
+        Self::with_body(kind, name, crate::xds::canonical::encode(kind, message))
+    }
+
+    /// One that was encoded before.
+    pub(crate) fn encoded(kind: Kind, name: &str, body: Vec<u8>) -> Self {
+        Self::with_body(kind, name, body).read()
+    }
+
+    fn with_body(kind: Kind, name: &str, body: Vec<u8>) -> Self {
         let version = Version(format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&body)).into());
         Self {
             kind,

@@ -17,6 +17,7 @@ mod reflection;
 mod services;
 pub mod socket;
 mod stream;
+mod told;
 
 use std::fmt::Display;
 use std::future::Future;
@@ -38,6 +39,7 @@ use discovery::Discovery;
 use health::Health;
 pub use health::Ready;
 use services::Services;
+pub use told::{JournalError, Told};
 
 use crate::api::v1::serving_server::ServingServer;
 use crate::replicas::{Observe, Own};
@@ -111,6 +113,9 @@ pub struct Shared {
     pub own: Option<Own>,
     /// What [gRPC's health](https://grpc.io/docs/guides/health-checking/) says.
     pub ready: Ready,
+    /// The sets of clusters and listeners that proxies of the state of the world were told: in memory,
+    /// or in a file for a server that comes after this one.
+    pub told: Arc<Told>,
     /// Over what time proxies are let go when the server ends, if they are many. Zero lets all go at
     /// once, which is right where no other server could take them.
     pub drain: Duration,

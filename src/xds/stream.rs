@@ -16,6 +16,7 @@
 mod answering;
 mod sending;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use crate::xds::order::{self, Order, Subscriptions};
 use crate::xds::refusal::Refusal;
 use crate::xds::resource::Resource;
 use crate::xds::snapshot::Snapshot;
+use crate::xds::sotw;
 use crate::xds::subscription::{Form, Subscription};
 use crate::xds::virtual_hosts;
 
@@ -77,6 +79,8 @@ pub struct Stream {
     /// Whether the proxy took a set of clusters in the place of one of which nothing was known, and
     /// has no new routes since: what its routes lead to may be gone.
     is_adrift: bool,
+    /// Sets that the proxy brings along, for the subscriptions that it opens next.
+    recalled: BTreeMap<Kind, Vec<Arc<Resource>>>,
 }
 
 impl Stream {
@@ -93,6 +97,7 @@ impl Stream {
             is_held_back: false,
             complete: Complete::default(),
             is_adrift: false,
+            recalled: BTreeMap::new(),
         }
     }
 
@@ -150,6 +155,22 @@ impl Stream {
         // The state of the world has no virtual hosts apart.
         let is_there = |kind: &Kind| *kind != Kind::VirtualHost || self.variant == Variant::Delta;
         kind.filter(is_there)
+    }
+
+    /// The version of the complete set that the proxy says it has, where this request is the first
+    /// of its type. Who knows what is in that set says so by [`Stream::recall`], before the request.
+    pub fn brings_along<'a, R: Request>(&self, request: &'a R) -> Option<(Kind, &'a str)> {
+        let kind = self.kind_of(request)?;
+        let is_first = !self.subscriptions.contains_key(&kind);
+        let version = request.accepted().filter(|_| is_first)?;
+        sotw::is_complete(kind).then_some((kind, version))
+    }
+
+    /// Says what is in the set of [`Stream::brings_along`]: what was told once, in this process or an
+    /// earlier one. So what is to go can wait for what refers to it, as if the proxy had never been
+    /// away.
+    pub fn recall(&mut self, kind: Kind, set: Vec<Arc<Resource>>) {
+        self.recalled.insert(kind, set);
     }
 
     /// Takes in a new snapshot; what was in an older one alone, and was not sent yet, never is, but
@@ -255,6 +276,9 @@ impl Stream {
         let mut subscription = request.open(kind);
         if let Some(snapshot) = &self.snapshot {
             subscription.observe(kind, snapshot);
+        }
+        if let Some(set) = self.recalled.remove(&kind) {
+            subscription.recall(set);
         }
         if kind == Kind::Listener && subscription.began_empty() {
             self.trust_cold_start();

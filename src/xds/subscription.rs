@@ -470,8 +470,19 @@ impl Subscription {
             return;
         }
         let wanted = snapshot.of_kind(kind).filter(|one| self.wants(&one.name));
-        let wanted: Vec<_> = wanted.cloned().collect();
-        let versions = wanted.iter().map(|one| (&*one.name, &one.version));
+        self.has_all_of(wanted.cloned().collect());
+    }
+
+    /// Takes in what may be the set that the proxy came with, in the order of names.
+    pub fn recall(&mut self, set: Vec<Arc<Resource>>) {
+        if self.claimed.is_some() {
+            self.has_all_of(set);
+        }
+    }
+
+    /// Notes that the proxy has these and nothing else, if they make the version that it came with.
+    fn has_all_of(&mut self, set: Vec<Arc<Resource>>) {
+        let versions = set.iter().map(|one| (&*one.name, &one.version));
         if self.claimed != Some(Version::of_set(versions)) {
             return;
         }
@@ -479,7 +490,7 @@ impl Subscription {
         self.claimed = None;
         self.greeting_due = false;
         self.owed.clear();
-        let held = wanted.into_iter().map(|resource| {
+        let held = set.into_iter().map(|resource| {
             let held = Held {
                 form: Some(Form::Known(resource.clone())),
                 ..Held::default()
@@ -487,6 +498,7 @@ impl Subscription {
             (resource.name.clone(), held)
         });
         self.held = held.collect();
+        self.forget_outside();
     }
 
     /// Whether a response is due even if nothing differs.

@@ -121,6 +121,9 @@ impl Bench {
         command.args(["--listen", &self.address(1).to_string()]);
         command.args(["--xds-address", &self.at(XDS_PORT).to_string()]);
         command.args(["--admin-address", &self.admin().to_string()]);
+        command
+            .arg("--state-dir")
+            .arg(self.state.path().join("locum"));
         command.stdin(Stdio::null());
         command.stdout(log.try_clone()?).stderr(log);
         self.locum = Some(Process::start(&mut command)?);

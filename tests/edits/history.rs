@@ -11,11 +11,7 @@ use std::time::Instant;
 
 use locum_demo::report::Outcome;
 
-use crate::manifests::GATEWAYS;
 use crate::world::{Family, PODS, Probe, Right, right_answers};
-
-/// Envoy's words where a cluster has gone.
-const ORPHANED: [&str; 2] = ["", "no healthy upstream"];
 
 /// What has happened so far.
 #[derive(Debug, Default)]
@@ -23,8 +19,6 @@ pub(crate) struct History {
     /// By family: its states since when, oldest first, and the edit that made each.
     states: Vec<Vec<State>>,
     quiet: Vec<Instant>,
-    /// When Locum was started again.
-    restarts: Vec<Instant>,
     happened: Vec<(Instant, String)>,
     rights: HashMap<(usize, Probe, usize, usize), Arc<Right>>,
 }
@@ -42,10 +36,6 @@ pub(crate) enum Verdict {
     Right,
     /// By a standby, while names of the active tier were looked up.
     Early,
-    /// That the cluster is gone which the proxy's old routes name: in the state of the world, after
-    /// edits that Locum had not told in full when it was killed. It cannot put clusters into its
-    /// first set that it has no content of (ARCHITECTURE.md, "The state of the world").
-    Orphaned,
     /// Why it is not right.
     Wrong(String),
 }
@@ -73,12 +63,6 @@ impl History {
         self.happened.push((Instant::now(), words.to_owned()));
     }
 
-    /// Notes that Locum is started again.
-    pub(crate) fn restarted(&mut self) {
-        self.happened("Locum is started");
-        self.restarts.push(Instant::now());
-    }
-
     /// Notes that both proxies have what there is, and not anything else.
     pub(crate) fn quiet(&mut self) {
         self.quiet.push(Instant::now());
@@ -87,7 +71,7 @@ impl History {
     /// Judges the outcome of a request of a steady family.
     pub(crate) fn judge(
         &mut self,
-        (gateway, family, probe): (usize, usize, Probe),
+        (family, probe): (usize, Probe),
         (due, answered): (Instant, Instant),
         outcome: &Outcome,
     ) -> Verdict {
@@ -119,15 +103,6 @@ impl History {
                 }
             }
             Outcome::Refused { status: 404, .. } if right.not_found => return Verdict::Right,
-            // Envoy's answer where a cluster does not exist, or is an aggregate whose tiers went
-            // a moment before it.
-            Outcome::Refused { status: 503, words } if ORPHANED.contains(&&**words) => {
-                let mut restarts = self.restarts.iter();
-                let since = |at: &Instant| *at <= answered && quiet.is_none_or(|quiet| *at > quiet);
-                if GATEWAYS[gateway] == "sotw" && restarts.any(since) {
-                    return Verdict::Orphaned;
-                }
-            }
             _ => {}
         }
         let right = Arc::clone(right);

@@ -173,7 +173,7 @@ impl Run {
     fn come_back(&mut self, edit: usize) -> anyhow::Result<()> {
         if self.back.take_if(|due| *due <= edit).is_some() {
             self.bench.start_locum()?;
-            self.history.restarted();
+            self.history.happened("Locum is started");
         }
         Ok(())
     }
@@ -275,7 +275,7 @@ impl Run {
         ensure!(requests.iter().all(|count| *count > 0), "nothing was asked");
         ensure!(wrong == 0, "{wrong} wrong answers");
         ensure!(nacks == 0, "{nacks} NACKs");
-        for (tolerated, count) in self.tally.tolerated().into_iter().zip(requests) {
+        for (tolerated, count) in self.tally.early().into_iter().zip(requests) {
             ensure!(
                 tolerated * 100 < count,
                 "{tolerated} of {count} answers were only just right"

@@ -29,7 +29,6 @@ struct Answers {
     requests: usize,
     right: usize,
     early: usize,
-    orphaned: usize,
     /// With how often.
     wrong: BTreeMap<String, usize>,
     worst: Duration,
@@ -45,11 +44,10 @@ impl Tally {
             answers.requests += 1;
             let took = one.answered.duration_since(one.due);
             answers.worst = answers.worst.max(took);
-            let of = (one.gateway, one.family, one.probe);
+            let of = (one.family, one.probe);
             match history.judge(of, (one.due, one.answered), &one.outcome) {
                 Verdict::Right => answers.right += 1,
                 Verdict::Early => answers.early += 1,
-                Verdict::Orphaned => answers.orphaned += 1,
                 Verdict::Wrong(story) => {
                     *answers.wrong.entry(kind(&one.outcome)).or_default() += 1;
                     self.told += 1;
@@ -131,10 +129,9 @@ impl Tally {
         answers.flat_map(|of| of.wrong.values()).sum()
     }
 
-    /// How many requests found their cluster gone after a restart, which only the state of the world
-    /// may have, and a standby while names were looked up.
-    pub(crate) fn tolerated(&self) -> [usize; 2] {
-        [0, 1].map(|gateway| self.answers[gateway].orphaned + self.answers[gateway].early)
+    /// How many requests found a standby while names were looked up.
+    pub(crate) fn early(&self) -> [usize; 2] {
+        [0, 1].map(|gateway| self.answers[gateway].early)
     }
 
     /// How many steady requests each Gateway got.
@@ -151,14 +148,13 @@ impl Tally {
                 requests,
                 right,
                 early,
-                orphaned,
                 worst,
                 ..
             } = answers;
             let _ = writeln!(
                 text,
                 "  {name}: {requests} requests, {right} right, {early} on a standby while names were \
-                 looked up, {orphaned} without their cluster after a restart, {wrong} wrong {:?}, worst {worst:.1?}\n    \
+                 looked up, {wrong} wrong {:?}, worst {worst:.1?}\n    \
                  info: to a port that comes and goes {:?}",
                 answers.wrong, answers.further
             );

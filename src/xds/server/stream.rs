@@ -194,9 +194,17 @@ impl<R: Request> Conversation<R> {
             .must_be(request.node())
             .map_err(|refused| self.session.refuse(refused.into()))?;
         let now = self.start.elapsed();
+        let (told, gateway) = (&self.session.shared.told, &self.proxy.gateway);
         let output = self
             .connection
-            .with(self.revision, |stream| stream.request(now, request))
+            .with(self.revision, |stream| {
+                if let Some((kind, version)) = stream.brings_along(request)
+                    && let Some(set) = told.recall(gateway, kind, version)
+                {
+                    stream.recall(kind, set);
+                }
+                stream.request(now, request)
+            })
             .map_err(|limit| {
                 self.session.shared.metrics.rejected();
                 tracing::warn!(node = self.proxy.id, "stream ended: {limit}");
@@ -241,6 +249,14 @@ impl<R: Request> Conversation<R> {
             self.log(event);
         }
         for response in output.responses {
+            // Before it is sent: what a proxy has, the next server is to know.
+            if let Some(version) = response.set() {
+                let shared = &self.session.shared;
+                let (kind, resources) = (response.kind, &response.resources);
+                shared
+                    .told
+                    .note(&self.proxy.gateway, kind, version, resources);
+            }
             match self.session.responses.try_send(Ok(Box::new(response))) {
                 // A closed channel is noticed by the loop.
                 Ok(()) | Err(TrySendError::Closed(_)) => {}

@@ -51,7 +51,11 @@ pub(super) struct Model {
     nonces: BTreeMap<Kind, String>,
     /// Kinds of which the server does not know for certain what the proxy has.
     unsure: BTreeSet<Kind>,
-    /// Whether the proxy may have clusters that the server cannot know of.
+    /// Every complete set that the proxy was told by a server of which the present one knows, by kind
+    /// and version.
+    told: BTreeMap<(Kind, String), Vec<Arc<Resource>>>,
+    /// Whether the proxy may have clusters that the server cannot know of: it has taken some of a set
+    /// over that it refused, and came back with the version of the one before.
     is_strange: bool,
 }
 
@@ -82,6 +86,7 @@ impl Model {
             meant: BTreeMap::new(),
             nonces: BTreeMap::new(),
             unsure: BTreeSet::new(),
+            told: BTreeMap::new(),
             is_strange: false,
         };
         model.connect();
@@ -105,7 +110,12 @@ impl Model {
                 self.excuse_names(kind);
                 if kind == Kind::Cluster {
                     self.excuse_names(Kind::Endpoint);
-                    self.is_strange = true;
+                    let accepted = self.accepted.get(&kind);
+                    let is_known = |(version, _): &(String, _)| {
+                        self.told.contains_key(&(kind, version.clone()))
+                    };
+                    let is_known = accepted.is_none_or(is_known);
+                    self.is_strange |= !is_known || !self.refused.is_empty();
                 }
             }
         }
@@ -171,6 +181,11 @@ impl Model {
     }
 
     fn request<R: Request>(&mut self, request: R) {
+        if let Some((kind, version)) = self.stream.brings_along(&request)
+            && let Some(set) = self.told.get(&(kind, version.to_owned()))
+        {
+            self.stream.recall(kind, set.clone());
+        }
         let output = self.stream.request(self.now, &request).unwrap();
         self.take(output);
     }
@@ -183,6 +198,12 @@ impl Model {
             assert!(!stale && !expired, "{event:?}");
         }
         for response in output.responses {
+            if is_complete(self.variant, response.kind) {
+                let mut set = response.resources.clone();
+                set.sort_by(|one, other| one.name.cmp(&other.name));
+                let version = response.version.as_ref().unwrap().0.to_string();
+                self.told.insert((response.kind, version), set);
+            }
             if !is_wildcard(response.kind) {
                 let subscription = &self.stream.subscriptions()[&response.kind];
                 let names = subscription.forms().into_keys().collect();
@@ -212,8 +233,13 @@ impl Model {
             }
             // One that has let go of something and is not told yet which version that makes would
             // name that of before, as if it had it.
-            Step::Reconnect if self.has_less_than_it_accepted() => {}
-            Step::Reconnect => self.connect(),
+            Step::Reconnect { .. } if self.has_less_than_it_accepted() => {}
+            Step::Reconnect { is_known } => {
+                if !is_known {
+                    self.told.clear();
+                }
+                self.connect();
+            }
         }
     }
 

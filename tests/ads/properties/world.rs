@@ -38,7 +38,11 @@ pub(super) enum Step {
     /// The proxy takes the next response in.
     Deliver,
     Tick,
-    Reconnect,
+    /// The stream is lost, and another server takes it on: one that knows what the proxy was told, or
+    /// one that does not.
+    Reconnect {
+        is_known: bool,
+    },
 }
 
 fn world(worst: u8) -> impl Strategy<Value = World> {
@@ -66,7 +70,7 @@ pub(super) fn steps(worst: u8) -> impl Strategy<Value = Vec<Step>> {
         3 => world(worst).prop_map(Step::Edit),
         8 => Just(Step::Deliver),
         2 => Just(Step::Tick),
-        1 => Just(Step::Reconnect),
+        1 => prop::bool::weighted(0.7).prop_map(|is_known| Step::Reconnect { is_known }),
     ];
     vec(step, 1..60)
 }

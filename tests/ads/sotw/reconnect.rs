@@ -1,6 +1,11 @@
 //! A proxy that comes back says the version of the set that it has, and nothing of what is in it.
 
-use crate::harness::{GATEWAY, Server, play_sotw as play};
+use std::sync::Arc;
+
+use locum::xds::proxy::Admission;
+use locum::xds::server::{Shared, Told};
+
+use crate::harness::{GATEWAY, Server, any_port, play_sotw as play};
 
 #[tokio::test]
 async fn nothing_is_sent_to_a_proxy_that_has_everything() {
@@ -222,4 +227,54 @@ async fn a_name_that_is_new_is_not_part_of_the_set_that_a_proxy_came_with() {
          < endpoint a:1 b:1",
     )
     .await;
+}
+
+/// A server that was killed, and one in its place with other content.
+#[tokio::test]
+async fn what_a_server_before_told_goes_when_nothing_refers_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = || Shared {
+        told: Arc::new(Told::kept_in(&folder.path().join("told")).unwrap()),
+        ..Shared::with(Admission::LOCUM)
+    };
+    let server = Server::start_sharing(any_port(), told()).await;
+    let list = "cluster a:1, cluster gone:1, listener l:1 > r, route r:1 > gone";
+    server.serve(GATEWAY, list).await;
+    let mut proxy = server.connect_sotw(GATEWAY).await;
+    proxy
+        .play(
+            "> cluster
+             < cluster a:1 gone:1
+             > cluster ack
+             > listener
+             < listener l:1
+             > listener ack
+             > route r
+             < route r:1
+             > route ack",
+        )
+        .await;
+    let wire = proxy.hang_up().await;
+    server.stop().await;
+
+    let server = Server::start_sharing(any_port(), told()).await;
+    let list = "cluster a:2, listener l:1 > r, route r:2 > a";
+    server.serve(GATEWAY, list).await;
+    let mut proxy = server.connect_sotw(GATEWAY).await;
+    proxy.remember(wire);
+    proxy
+        .play(
+            "> cluster
+             < cluster a:2 gone:1
+             > listener
+             > route r
+             < route r:2
+             > cluster ack
+             < nothing
+             > route ack
+             < cluster a:2
+             > cluster ack
+             < nothing",
+        )
+        .await;
 }
