@@ -14,6 +14,8 @@ mod door;
 mod expiry;
 mod health;
 mod reflection;
+mod requests;
+mod responses;
 mod services;
 pub mod socket;
 mod stream;
