@@ -209,7 +209,8 @@ impl Prepared {
             let _serves: oneshot::Sender<()> = serves;
             // Goes with the server.
             let _file = file;
-            Ok(server::serve(listener, shared, stop).await?)
+            server::serve(listener, shared, stop).await;
+            Ok(())
         });
         let sources = admin::Sources {
             states: self.states.clone(),

@@ -14,6 +14,8 @@ mod door;
 mod expiry;
 mod health;
 mod reflection;
+mod requests;
+mod responses;
 mod services;
 pub mod socket;
 mod stream;
@@ -91,9 +93,6 @@ pub enum ServeError {
         /// Why not.
         source: io::Error,
     },
-    /// The transport gave up, such as when its listener broke.
-    #[error("the xDS server failed: {0}")]
-    Transport(#[from] tonic::transport::Error),
 }
 
 /// What streams are served from and report to.
@@ -142,18 +141,15 @@ impl Shared {
             address: address.to_string(),
             source,
         })?;
-        serve(Listener::Tcp(listener), self.clone(), shutdown).await
+        serve(Listener::Tcp(listener), self.clone(), shutdown).await;
+        Ok(())
     }
 }
 
 /// Serves discovery to proxies until `shutdown` comes. Then nobody is let in any more, and
 /// connections are told to go elsewhere one by one, over [`Shared::drain`]: their streams end, while
 /// the others are served on. Returns within [`SHUTDOWN_BOUND`] after the last.
-pub async fn serve(
-    listener: Listener,
-    shared: Shared,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), ServeError> {
+pub async fn serve(listener: Listener, shared: Shared, shutdown: impl Future<Output = ()>) {
     let refusals = door::Refusals::counted_in(shared.metrics.clone());
     let (drain, clients) = (shared.drain, shared.clients.clone());
     // It ends with this.
@@ -164,20 +160,20 @@ pub async fn serve(
     match listener {
         Listener::Tcp(listener) => {
             let incoming = door::plain(listener);
-            connections.accept(incoming, shutdown).await?;
+            connections.accept(incoming, shutdown).await;
         }
         Listener::Tls(listener, tls) => {
             let incoming = door::tls(listener, tls, refusals);
             watched.spawn(expiry::watch(clients));
-            connections.accept(incoming, shutdown).await?;
+            connections.accept(incoming, shutdown).await;
         }
         Listener::Unix(listener) => {
             let incoming = door::unix(listener);
-            connections.accept(incoming, shutdown).await?;
+            connections.accept(incoming, shutdown).await;
         }
     }
     stop.send_replace(false);
-    Ok(connections.drain(drain).await?)
+    connections.drain(drain).await;
 }
 
 /// All that is answered at the door. `runs` holds a value as long as the server is to run.

@@ -14,7 +14,7 @@ use locum::xds::clients::Detail;
 use locum::xds::kind::Kind;
 use locum::xds::proxy::Admission;
 use locum::xds::resource::{Readiness, Resource};
-use locum::xds::server::{Listener, ServeError, Shared, serve};
+use locum::xds::server::{Listener, Shared, serve};
 use locum::xds::snapshot::Snapshot;
 pub(crate) use log::Log;
 use tokio::net::TcpListener;
@@ -39,7 +39,7 @@ pub(crate) struct Server {
     pub(crate) shared: Shared,
     pub(crate) address: SocketAddr,
     stop: oneshot::Sender<()>,
-    served: JoinHandle<Result<(), ServeError>>,
+    served: JoinHandle<()>,
 }
 
 impl Server {
@@ -170,12 +170,12 @@ impl Server {
 }
 
 /// A server that was told to end.
-pub(crate) struct Stopping(JoinHandle<Result<(), ServeError>>);
+pub(crate) struct Stopping(JoinHandle<()>);
 
 impl Stopping {
     pub(crate) async fn ended(self) {
         let ended = timeout(BOUND, self.0).await;
-        ended.expect("the server ends").unwrap().unwrap();
+        ended.expect("the server ends").unwrap();
     }
 }
 

@@ -1,78 +1,23 @@
-//! How the messages of a discovery stream become bytes and back.
+//! How responses become bytes.
 //!
-//! Requests are read by prost. Responses are written by hand, around the bytes of the resources that
-//! all streams share: the message that prost would need of each stream is a copy of all of them,
-//! field by field. What is written is what prost would write of [`delta::message`] and
-//! [`sotw::message`].
+//! They are written by hand, around the bytes of the resources that all streams share: the message
+//! that prost would need of each stream is a copy of all of them, field by field. What is written is
+//! what prost would write of [`delta::message`] and [`sotw::message`].
 //!
 //! [`delta::message`]: crate::xds::delta::message
 //! [`sotw::message`]: crate::xds::sotw::message
 
-use std::marker::PhantomData;
-
-use prost::bytes::BufMut;
+use prost::bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use tonic::Status;
-use tonic::codec::{BufferSettings, Codec, EncodeBuf, Encoder};
-use tonic_prost::ProstDecoder;
 
-use crate::xds::message::{Request, Response, Variant};
+use super::requests::HEADER;
+use crate::xds::message::{Response, Variant};
 use crate::xds::resource::Resource;
-
-/// What a stream's buffers begin with, in bytes, in each direction; tonic takes 8 KiB. Most requests
-/// are acknowledgements of 100 bytes, most responses carry a resource or two, and there are
-/// thousands of streams.
-const BUFFER: usize = 1 << 10;
-/// How many bytes of responses are gathered before they are handed on; it is tonic's own.
-const HAND_ON: usize = 32 << 10;
-
-/// The codec of a stream whose requests are of this type.
-#[derive(Debug)]
-pub(super) struct Protocol<R>(PhantomData<fn() -> R>);
-
-impl<R> Default for Protocol<R> {
-    fn default() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<R: Request + prost::Message + Default + 'static> Codec for Protocol<R> {
-    type Encode = Box<Response>;
-    type Decode = R;
-    type Encoder = Writer;
-    type Decoder = ProstDecoder<R>;
-
-    fn encoder(&mut self) -> Writer {
-        Writer(R::VARIANT)
-    }
-
-    fn decoder(&mut self) -> ProstDecoder<R> {
-        ProstDecoder::new(BufferSettings::new(BUFFER, HAND_ON))
-    }
-}
 
 /// Writes responses in the form of a variant.
 #[derive(Debug)]
-pub(super) struct Writer(Variant);
-
-impl Encoder for Writer {
-    type Item = Box<Response>;
-    type Error = Status;
-
-    fn encode(
-        &mut self,
-        response: Box<Response>,
-        buffer: &mut EncodeBuf<'_>,
-    ) -> Result<(), Status> {
-        buffer.reserve(self.length(&response));
-        self.write(&response, buffer);
-        Ok(())
-    }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::new(BUFFER, HAND_ON)
-    }
-}
+pub(super) struct Writer(pub(super) Variant);
 
 /// The numbers of fields in Envoy's and protobuf's messages.
 mod field {
@@ -94,6 +39,21 @@ mod field {
 }
 
 impl Writer {
+    /// A response as gRPC carries it.
+    pub(super) fn bytes(&self, response: &Response) -> Result<Bytes, Status> {
+        let length = self.length(response);
+        let announced = u32::try_from(length).map_err(|_| {
+            let what = format!("a response of {length} bytes is more than gRPC carries");
+            Status::resource_exhausted(what)
+        })?;
+        let mut bytes = BytesMut::with_capacity(HEADER + length);
+        // It is not compressed.
+        bytes.put_u8(0);
+        bytes.put_u32(announced);
+        self.write(response, &mut bytes);
+        Ok(bytes.freeze())
+    }
+
     /// How many bytes `write` writes.
     fn length(&self, response: &Response) -> usize {
         let around = length(field::VERSION_INFO, self.version_info(response))

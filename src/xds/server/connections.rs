@@ -5,14 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt as _, stream};
+use futures::{Stream, StreamExt as _};
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tonic::codegen::Service as _;
 use tonic::service::Routes;
-use tonic::transport::Server;
 
 use super::door::Connection;
 use super::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_STREAMS_PER_CONNECTION, SHUTDOWN_BOUND};
@@ -34,10 +40,10 @@ enum End {
 
 /// The connections and what they ask.
 pub(super) struct Connections {
-    server: Server,
+    http: http2::Builder<TokioExecutor>,
     routes: Routes,
     /// Each returns its number in `lines`.
-    open: JoinSet<Result<(u64, End), tonic::transport::Error>>,
+    open: JoinSet<(u64, End)>,
     /// In the order in which they came.
     lines: BTreeMap<u64, Line>,
     next: u64,
@@ -47,11 +53,13 @@ pub(super) struct Connections {
 impl Connections {
     /// None yet; what comes asks these services.
     pub(super) fn new(routes: Routes) -> Self {
+        let mut http = http2::Builder::new(TokioExecutor::new());
+        http.timer(TokioTimer::new())
+            .keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+            .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION);
         Self {
-            server: Server::builder()
-                .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-                .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-                .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION),
+            http,
             routes: routes.prepare(),
             open: JoinSet::new(),
             lines: BTreeMap::new(),
@@ -65,14 +73,13 @@ impl Connections {
         &mut self,
         incoming: impl Stream<Item = io::Result<Connection<IO>>>,
         shutdown: impl Future<Output = ()>,
-    ) -> Result<(), tonic::transport::Error>
-    where
+    ) where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         tokio::pin!(incoming, shutdown);
         loop {
             tokio::select! {
-                () = &mut shutdown => return Ok(()),
+                () = &mut shutdown => return,
                 Some(came) = incoming.next() => match came {
                     Ok(connection) => self.carry(connection),
                     Err(error) => {
@@ -80,65 +87,54 @@ impl Connections {
                         sleep(ACCEPT_PAUSE).await;
                     }
                 },
-                Some(ended) = self.open.join_next() => self.note(ended)?,
+                Some(ended) = self.open.join_next() => self.note(ended),
             }
         }
     }
 
-    /// Each connection has a server of its own, so that each can be told GOAWAY at another moment.
-    fn carry<IO>(&mut self, mut connection: Connection<IO>)
+    /// Does for one connection what tonic's server does for all, which it tells GOAWAY all at once.
+    fn carry<IO>(&mut self, connection: Connection<IO>)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let id = self.next;
         self.next += 1;
-        let line = connection.line().clone();
+        let peer = connection.peer().clone();
+        let line = peer.line().clone();
         self.lines.insert(id, line.clone());
-        let closed = connection.closed();
-        let (server, routes) = (self.server.clone(), self.routes.clone());
+        let routes = self.routes.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer.clone());
+            routes.clone().call(request)
+        });
+        let mut served = self
+            .http
+            .serve_connection(TokioIo::new(connection), service);
+        // It is borrowed inside, not moved: there are thousands, and what moves has room twice.
         self.open.spawn(async move {
-            let over = {
-                let left = line.left();
-                async move {
-                    tokio::select! {
-                        () = left => {}
-                        () = closed => {}
-                    }
-                }
-            };
-            let alone = stream::iter([Ok::<_, io::Error>(connection)]).chain(stream::pending());
-            let served = server.serve_with_incoming_shutdown(routes, alone, over);
-            tokio::pin!(served);
             tokio::select! {
-                ended = &mut served => return ended.map(|()| (id, End::InTime)),
+                ended = &mut served => return (id, ended_by_itself(ended)),
                 () = line.left() => {}
             }
-            match timeout(SHUTDOWN_BOUND, served).await {
-                Ok(ended) => ended.map(|()| (id, End::InTime)),
-                Err(_) => {
-                    line.hang_up();
-                    Ok((id, End::Late))
-                }
+            Pin::new(&mut served).graceful_shutdown();
+            match timeout(SHUTDOWN_BOUND, &mut served).await {
+                Ok(ended) => (id, ended_by_itself(ended)),
+                Err(_) => (id, End::Late),
             }
         });
     }
 
-    fn note(
-        &mut self,
-        ended: Result<Result<(u64, End), tonic::transport::Error>, tokio::task::JoinError>,
-    ) -> Result<(), tonic::transport::Error> {
+    fn note(&mut self, ended: Result<(u64, End), JoinError>) {
         // An error means that the process ends, or is a panic, which is reported where it happens.
-        let Ok(ended) = ended else { return Ok(()) };
-        let (id, end) = ended?;
+        let Ok((id, end)) = ended else { return };
         self.lines.remove(&id);
         self.late += usize::from(end == End::Late);
-        Ok(())
     }
 
     /// Lets all go, evenly over `within`, or in less time where they are few ([`PACE`]); those that
     /// ask for it at the end. What is open is served until its turn comes. Returns when all are
     /// closed, at most [`SHUTDOWN_BOUND`] after the last turn.
-    pub(super) async fn drain(mut self, within: Duration) -> Result<(), tonic::transport::Error> {
+    pub(super) async fn drain(mut self, within: Duration) {
         let (last, first): (Vec<_>, Vec<_>) = {
             let lines = self.lines.values().cloned();
             lines.partition(Line::is_last)
@@ -150,15 +146,15 @@ impl Connections {
         }
         let (start, turns) = (Instant::now(), (0..count).zip(first));
         for (turn, line) in turns {
-            self.until(start + turn_of(turn, count, span)).await?;
+            self.until(start + turn_of(turn, count, span)).await;
             line.leave();
         }
-        self.until(start + span).await?;
+        self.until(start + span).await;
         for line in last {
             line.leave();
         }
         while let Some(ended) = self.open.join_next().await {
-            self.note(ended)?;
+            self.note(ended);
         }
         if self.late > 0 {
             tracing::warn!(
@@ -166,21 +162,28 @@ impl Connections {
                 "some proxies did not close their connections in time"
             );
         }
-        Ok(())
     }
 
     /// Waits, as long as there are connections.
-    async fn until(&mut self, moment: Instant) -> Result<(), tonic::transport::Error> {
+    async fn until(&mut self, moment: Instant) {
         loop {
             tokio::select! {
-                () = sleep_until(moment) => return Ok(()),
+                () = sleep_until(moment) => return,
                 ended = self.open.join_next() => match ended {
-                    Some(ended) => self.note(ended)?,
-                    None => return Ok(()),
+                    Some(ended) => self.note(ended),
+                    None => return,
                 },
             }
         }
     }
+}
+
+/// Notes how a connection ended that was not cut off.
+fn ended_by_itself(ended: hyper::Result<()>) -> End {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+    End::InTime
 }
 
 /// When in `span` the turn of one of `count` comes: the first at once, the others at even distances.

@@ -10,19 +10,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
-use futures::future::BoxFuture;
 use tokio::sync::{Semaphore, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
 use tonic::codegen::Service;
-use tonic::server::{Grpc, StreamingService};
 use tonic::service::Routes;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Status};
 
-use super::codec::Protocol;
 use super::complaints::Complaints;
+use super::requests::{Requests, must_be_plain};
 use super::stream::Session;
-use super::{MAX_MESSAGE_BYTES, MAX_STREAMS, Shared};
+use super::{MAX_STREAMS, Shared, responses};
 use crate::trust::Peer;
 use crate::xds::kind::Kind;
 use crate::xds::message;
@@ -111,38 +108,22 @@ impl<R> Method<R> {
     }
 }
 
-type Responses = ReceiverStream<Result<Box<message::Response>, Status>>;
-
-impl<R> StreamingService<R> for Method<R>
-where
-    R: message::Request + Send + Sync + 'static,
-{
-    type Response = Box<message::Response>;
-    type ResponseStream = Responses;
-    type Future = Ready<Result<Response<Responses>, Status>>;
-
-    fn call(&mut self, request: Request<Streaming<R>>) -> Self::Future {
-        ready(self.discovery.open(request, self.only))
-    }
-}
-
 impl<R> Service<http::Request<axum::body::Body>> for Method<R>
 where
     R: message::Request + prost::Message + Default + 'static,
 {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+    type Future = Ready<Result<Self::Response, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: http::Request<axum::body::Body>) -> Self::Future {
-        let method = self.clone();
-        let mut grpc =
-            Grpc::new(Protocol::<R>::default()).max_decoding_message_size(MAX_MESSAGE_BYTES);
-        Box::pin(async move { Ok(grpc.streaming(method, request.map(Body::new)).await) })
+        let answer = must_be_plain(request.headers());
+        let answer = answer.and_then(|()| self.discovery.open::<R>(request, self.only));
+        ready(Ok(answer.unwrap_or_else(Status::into_http)))
     }
 }
 
@@ -167,11 +148,11 @@ impl Discovery {
     /// if it has one.
     fn open<R>(
         &self,
-        request: Request<Streaming<R>>,
+        request: http::Request<axum::body::Body>,
         only: Option<Kind>,
-    ) -> Result<Response<Responses>, Status>
+    ) -> Result<http::Response<Body>, Status>
     where
-        R: message::Request + Send + Sync + 'static,
+        R: message::Request + prost::Message + Default + 'static,
     {
         let Ok(place) = self.places.clone().try_acquire_owned() else {
             self.shared.metrics.rejected();
@@ -179,22 +160,20 @@ impl Discovery {
                 "{MAX_STREAMS} streams are open already"
             )));
         };
-        let peer = Peer::of(&request);
-        let (sender, receiver) = mpsc::channel(MAX_RESPONSES + MAX_NOTICES + 1);
-        let session = Session {
+        let request = Request::from_http(request);
+        let (sender, said) = mpsc::channel(MAX_RESPONSES + MAX_NOTICES + 1);
+        let session = Box::new(Session {
             shared: self.shared.clone(),
             complaints: self.complaints.clone(),
-            peer,
+            peer: Peer::of(&request),
             only,
-            requests: request.into_inner(),
+            requests: Requests::<R>::of(Body::new(request.into_inner())),
             responses: sender,
-        };
+        });
         tokio::spawn(async move {
             session.run().await;
             drop(place);
         });
-        // A response becomes bytes when the transport asks for it, not before: one that nobody reads
-        // costs references only.
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        Ok(responses::answer(R::VARIANT, said))
     }
 }

@@ -7,18 +7,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures::{FutureExt as _, Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
-use tonic::transport::server::{Connected, TcpIncoming};
+use tonic::transport::server::TcpIncoming;
 
 use super::complaints::Complaints;
 use super::connections::ACCEPT_PAUSE;
-use crate::trust::{Identity, Line, Peer, Tls, TlsError};
+use crate::trust::{Identity, Peer, Tls, TlsError};
 use crate::xds::metrics::Metrics;
 
 /// The most peers that make themselves known at once; further ones wait in the kernel's queue.
@@ -33,8 +33,6 @@ pub(super) struct Connection<IO> {
     peer: Peer,
     /// Runs once the peer was refused.
     closing: Option<Pin<Box<Sleep>>>,
-    /// Goes with the connection.
-    open: Option<oneshot::Sender<()>>,
 }
 
 impl<IO> Connection<IO> {
@@ -43,21 +41,12 @@ impl<IO> Connection<IO> {
             io,
             peer,
             closing: None,
-            open: None,
         }
     }
 
-    /// What the connection and its streams end together by.
-    pub(super) fn line(&self) -> &Line {
-        self.peer.line()
-    }
-
-    /// Resolves when the connection is closed. Only the newest answer does.
-    pub(super) fn closed(&mut self) -> impl Future<Output = ()> + Send + use<IO> {
-        let (open, closed) = oneshot::channel();
-        self.open = Some(open);
-        // An error is what a connection that is gone looks like.
-        closed.map(|_| ())
+    /// Who is at its other end.
+    pub(super) fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     /// Ready when the connection is to end, because its peer was refused and has had the time to
@@ -165,14 +154,6 @@ async fn let_in(listener: TcpListener, tls: Tls, refusals: Refusals, incoming: &
                 Err(error) => refusals.note(address, &error),
             }
         });
-    }
-}
-
-impl<IO> Connected for Connection<IO> {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
     }
 }
 

@@ -9,14 +9,16 @@ use envoy_types::pb::envoy::config::core::v3::Node;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use crate::trust::Peer;
 use crate::xds::clients::Connection;
 use crate::xds::kind::Kind;
-use crate::xds::message::{Event, Output, Request, Response};
+use crate::xds::message::{Event, Output, Request};
 use crate::xds::proxy::Proxy;
 use crate::xds::server::complaints::Complaints;
+use crate::xds::server::requests::Requests;
+use crate::xds::server::responses::Said;
 use crate::xds::server::{Published, Shared};
 use crate::xds::stream::Stream;
 
@@ -34,22 +36,23 @@ fn leaving() -> Status {
     Status::unavailable("the server is going away")
 }
 
-/// A stream before its first message.
+/// A stream before its first message. It is boxed, as is the conversation: what a task moves has room
+/// in it twice, and there are thousands of tasks.
 pub(super) struct Session<R> {
     pub(super) shared: Shared,
     pub(super) complaints: Arc<Complaints>,
     pub(super) peer: Peer,
     /// The type of the service that it is a stream of; nothing if all come over it.
     pub(super) only: Option<Kind>,
-    pub(super) requests: Streaming<R>,
+    pub(super) requests: Requests<R>,
     /// Holds every response and notice that may be under way, and the status that ends the stream.
     /// Its room is made at once, for 32 pointers at least, so what it holds is kept small.
-    pub(super) responses: mpsc::Sender<Result<Box<Response>, Status>>,
+    pub(super) responses: mpsc::Sender<Said>,
 }
 
 /// A stream whose proxy is known.
 struct Conversation<R> {
-    session: Session<R>,
+    session: Box<Session<R>>,
     proxy: Proxy,
     connection: Connection,
     board: watch::Receiver<Published>,
@@ -58,9 +61,9 @@ struct Conversation<R> {
     start: Instant,
 }
 
-impl<R: Request> Session<R> {
+impl<R: Request + prost::Message + Default> Session<R> {
     /// Serves the stream until the proxy or the server ends it.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self: Box<Self>) {
         let _open = self.shared.metrics.stream();
         let responses = self.responses.clone();
         let left = self.peer.line().left();
@@ -68,8 +71,9 @@ impl<R: Request> Session<R> {
             introduced = self.introduced() => introduced,
             () = left => Err(leaving()),
         };
-        let ended = match introduced {
-            Ok((proxy, first)) => self.converse(proxy, first).await,
+        let begun = introduced.and_then(|(proxy, first)| self.begin(proxy, &first));
+        let ended = match begun {
+            Ok(conversation) => conversation.until_it_ends().await,
             Err(status) => Err(status),
         };
         if let Err(status) = ended {
@@ -81,7 +85,7 @@ impl<R: Request> Session<R> {
 
     /// The first message and who sent it.
     async fn introduced(&mut self) -> Result<(Proxy, R), Status> {
-        let first = timeout(FIRST_MESSAGE_BOUND, self.requests.message())
+        let first = timeout(FIRST_MESSAGE_BOUND, self.requests.next())
             .await
             .map_err(|_| Status::deadline_exceeded("no discovery request in time"))??
             .ok_or_else(|| Status::cancelled("the stream was closed before its first request"))?;
@@ -108,7 +112,9 @@ impl<R: Request> Session<R> {
         Ok(proxy)
     }
 
-    async fn converse(self, proxy: Proxy, first: R) -> Result<(), Status> {
+    /// Takes in the first message and answers it. The message is let go of: an Envoy says in it all
+    /// that it can do.
+    fn begin(self: Box<Self>, proxy: Proxy, first: &R) -> Result<Box<Conversation<R>>, Status> {
         let variant = R::VARIANT;
         let (stream, of) = match self.only {
             None => (Stream::new(variant), "all types"),
@@ -121,7 +127,7 @@ impl<R: Request> Session<R> {
             of,
             "proxy connected"
         );
-        let mut conversation = Conversation {
+        let mut conversation = Box::new(Conversation {
             connection: self.shared.clients.connect(
                 proxy.clone(),
                 self.peer.address(),
@@ -133,17 +139,21 @@ impl<R: Request> Session<R> {
             proxy,
             revision: 0,
             start: Instant::now(),
-        };
+        });
         conversation.take_snapshot()?;
-        conversation.take_request(&first)?;
-        let ended = conversation.go_on().await;
-        let Proxy { id, gateway, .. } = &conversation.proxy;
-        tracing::info!(node = id, gateway, "proxy disconnected");
-        ended
+        conversation.take_request(first)?;
+        Ok(conversation)
     }
 }
 
-impl<R: Request> Conversation<R> {
+impl<R: Request + prost::Message + Default> Conversation<R> {
+    async fn until_it_ends(mut self: Box<Self>) -> Result<(), Status> {
+        let ended = self.go_on().await;
+        let Proxy { id, gateway, .. } = &self.proxy;
+        tracing::info!(node = id, gateway, "proxy disconnected");
+        ended
+    }
+
     async fn go_on(&mut self) -> Result<(), Status> {
         let left = self.session.peer.line().left();
         tokio::pin!(left);
@@ -163,7 +173,7 @@ impl<R: Request> Conversation<R> {
                 }
             };
             tokio::select! {
-                message = self.session.requests.message() => match message? {
+                message = self.session.requests.next() => match message? {
                     Some(request) => self.take_request(&request)?,
                     None => return Ok(()),
                 },
