@@ -36,7 +36,7 @@ fn run(steps: &[Step], names_culprits: bool, takes_everything: bool) -> [Content
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 30000,
+        cases: 1000,
         // A case worth keeping becomes a conversation.
         failure_persistence: None,
         ..ProptestConfig::default()
