@@ -45,6 +45,11 @@ impl Request for DiscoveryRequest {
         (!self.version_info.is_empty()).then_some(&self.version_info)
     }
 
+    fn bytes_of_names(&self) -> usize {
+        let names = self.resource_names.iter().map(String::len);
+        names.sum::<usize>() + self.version_info.len()
+    }
+
     fn has_locators(&self) -> bool {
         !self.resource_locators.is_empty()
     }

@@ -6,6 +6,7 @@
 
 mod answers;
 mod held;
+mod size;
 mod unchecked;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -264,13 +265,6 @@ impl Subscription {
     /// The names the proxy asks for one by one.
     pub fn names(&self) -> &BTreeSet<Arc<str>> {
         &self.names
-    }
-
-    /// How many names it holds, where it holds the most: a name may stand in each of its lists.
-    pub fn size(&self) -> usize {
-        let told = self.owed.len().max(self.absent.len());
-        let asked = self.questions.as_ref().map_or(0, BTreeSet::len);
-        self.names.len().max(self.held.len()).max(told) + asked
     }
 
     /// Whether the proxy came with nothing of this type, as one that has just started.
