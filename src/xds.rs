@@ -111,8 +111,9 @@
 //! - Much of the order above is measured on the Envoys of
 //!   [`SUPPORTED_ENVOY`](proxy::SUPPORTED_ENVOY). Other versions are served with a line in the log
 //!   or, as Locum does it, refused with words: [`Versions`](proxy::Versions) says which.
-//! - [`MAX_STREAMS`](server::MAX_STREAMS); on each [`MAX_NAMES`](stream::MAX_NAMES) of
-//!   [`MAX_NAME_BYTES`](stream::MAX_NAME_BYTES) together,
+//! - [`MAX_STREAMS`](server::MAX_STREAMS), of which a group has at most
+//!   [`MAX_STREAMS_OF_GROUP`](server::MAX_STREAMS_OF_GROUP); on each
+//!   [`MAX_NAMES`](stream::MAX_NAMES) of [`MAX_NAME_BYTES`](stream::MAX_NAME_BYTES) together,
 //!   [`MAX_MESSAGE_BYTES`](server::MAX_MESSAGE_BYTES) of a request. A response that need not be
 //!   complete is cut at [`RESPONSE_BYTES`](content::RESPONSE_BYTES); in the state of the world a set
 //!   of clusters or listeners need be, so the proxy has to take messages of that size.

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use futures::future::BoxFuture;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
 use tonic::codegen::Service;
@@ -21,8 +21,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::codec::Protocol;
 use super::complaints::Complaints;
+use super::places::Places;
 use super::stream::Session;
-use super::{MAX_MESSAGE_BYTES, MAX_STREAMS, Shared};
+use super::{MAX_MESSAGE_BYTES, Shared};
 use crate::trust::Peer;
 use crate::xds::kind::Kind;
 use crate::xds::message;
@@ -83,7 +84,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 pub(super) struct Discovery {
     pub(super) shared: Shared,
     pub(super) complaints: Arc<Complaints>,
-    pub(super) places: Arc<Semaphore>,
+    pub(super) places: Arc<Places>,
 }
 
 /// One method of a service; its requests say of which variant.
@@ -173,26 +174,22 @@ impl Discovery {
     where
         R: message::Request + Send + Sync + 'static,
     {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
-            self.shared.metrics.rejected();
-            return Err(Status::resource_exhausted(format!(
-                "{MAX_STREAMS} streams are open already"
-            )));
-        };
         let peer = Peer::of(&request);
+        let place = self.places.take(peer.gateway()).map_err(|full| {
+            self.shared.metrics.rejected();
+            Status::resource_exhausted(full.to_string())
+        })?;
         let (sender, receiver) = mpsc::channel(MAX_RESPONSES + MAX_NOTICES + 1);
         let session = Session {
             shared: self.shared.clone(),
             complaints: self.complaints.clone(),
             peer,
+            place,
             only,
             requests: request.into_inner(),
             responses: sender,
         };
-        tokio::spawn(async move {
-            session.run().await;
-            drop(place);
-        });
+        tokio::spawn(session.run());
         // A response becomes bytes when the transport asks for it, not before: one that nobody reads
         // costs references only.
         Ok(Response::new(ReceiverStream::new(receiver)))
