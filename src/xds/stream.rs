@@ -129,6 +129,11 @@ impl Stream {
         self.variant
     }
 
+    /// The type of the service that it is a stream of; nothing if all come over it.
+    pub fn only(&self) -> Option<Kind> {
+        self.only
+    }
+
     /// Takes in a message of the proxy, of the stream's variant.
     pub fn request<R: Request>(&mut self, now: Duration, request: &R) -> Result<Output, OverLimit> {
         let mut output = Output::default();

@@ -1,9 +1,12 @@
 //! A service for each type: streams that carry one type alone.
 
 use envoy_types::pb::envoy::config::core::v3::Node;
-use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
+use envoy_types::pb::envoy::service::discovery::v3::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest,
+};
 use envoy_types::pb::envoy::service::endpoint::v3::endpoint_discovery_service_client::EndpointDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::route::v3::route_discovery_service_client::RouteDiscoveryServiceClient;
+use locum::xds::clients::Detail;
 use locum::xds::kind::Kind;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -52,12 +55,7 @@ async fn a_stream_of_one_type_implies_it_and_waits_for_no_other() {
     assert_eq!(response.type_url, Kind::Route.type_url());
     assert_eq!(response.resources[0].name, "r");
 
-    let acknowledgement = DeltaDiscoveryRequest {
-        type_url: Kind::Route.type_url().into(),
-        response_nonce: response.nonce,
-        ..Default::default()
-    };
-    requests.send(acknowledgement).await.unwrap();
+    requests.send(acknowledged(response)).await.unwrap();
     let revision = server.shared.board.published(GATEWAY).revision;
     let caught_up = server.shared.clients.caught_up(GATEWAY, revision);
     tokio::time::timeout(BOUND, caught_up).await.unwrap();
@@ -65,6 +63,68 @@ async fn a_stream_of_one_type_implies_it_and_waits_for_no_other() {
     // What is gone goes at once.
     server.serve(GATEWAY, "cluster a:1").await;
     assert_eq!(next(&mut responses).await.removed_resources, ["r"]);
+}
+
+/// Answers a response.
+fn acknowledged(response: DeltaDiscoveryResponse) -> DeltaDiscoveryRequest {
+    DeltaDiscoveryRequest {
+        type_url: response.type_url,
+        response_nonce: response.nonce,
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn streams_of_one_type_are_one_proxy_which_has_what_all_of_them_have() {
+    let server = Server::start().await;
+    server.serve(GATEWAY, "endpoint a:1, route r:1").await;
+    let clients = &server.shared.clients;
+    let revision = server.shared.board.published(GATEWAY).revision;
+    let has = || {
+        clients
+            .settled()
+            .iter()
+            .map(|it| it.revision)
+            .collect::<Vec<_>>()
+    };
+    let ask = |name: &str| DeltaDiscoveryRequest {
+        node: node(),
+        resource_names_subscribe: vec![name.into()],
+        ..Default::default()
+    };
+
+    let address = format!("http://{}", server.address);
+    let client = RouteDiscoveryServiceClient::connect(address.clone()).await;
+    let (routes, receiver) = mpsc::channel(16);
+    let stream = client
+        .unwrap()
+        .delta_routes(ReceiverStream::new(receiver))
+        .await;
+    let mut of_routes = stream.unwrap().into_inner();
+    let client = EndpointDiscoveryServiceClient::connect(address).await;
+    let (endpoints, receiver) = mpsc::channel(16);
+    let stream = client
+        .unwrap()
+        .delta_endpoints(ReceiverStream::new(receiver))
+        .await;
+    let mut of_endpoints = stream.unwrap().into_inner();
+
+    routes.send(ask("r")).await.unwrap();
+    endpoints.send(ask("a")).await.unwrap();
+    let answer = acknowledged(next(&mut of_routes).await);
+    let last = acknowledged(next(&mut of_endpoints).await);
+    routes.send(answer).await.unwrap();
+    eventually("one of the streams has all", || {
+        let reports = clients.reports(Detail::Counts);
+        reports.iter().any(|one| one.settled_revision == revision)
+    })
+    .await;
+    assert_eq!((clients.count(GATEWAY), has()), (1, vec![0]));
+    assert_eq!(clients.behind(GATEWAY, revision), ["proxy"]);
+    endpoints.send(last).await.unwrap();
+    let caught_up = clients.caught_up(GATEWAY, revision);
+    tokio::time::timeout(BOUND, caught_up).await.unwrap();
+    assert_eq!((clients.count(GATEWAY), has()), (1, vec![revision]));
 }
 
 #[tokio::test]

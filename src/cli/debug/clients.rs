@@ -1,4 +1,4 @@
-//! `locum debug clients`: the connected proxies, a line for each.
+//! `locum debug clients`: the connected proxies, a line for each of their streams.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -14,8 +14,9 @@ use crate::xds::clients::Report;
 ///
 /// ACKED is the revision of the Gateway's configuration that the proxy has acknowledged in full,
 /// SENT the one that it is being told; PENDING is how many resources it has not answered, and how
-/// long the oldest waits; XDS is the variant of the protocol, delta or sotw. What a proxy refuses
-/// stands below, in its own words, and whose certificate runs out within a week.
+/// long the oldest waits; XDS is the variant of the protocol, delta or sotw. A proxy that asks for
+/// each type apart, without ADS, has a line for each of its streams. What a proxy refuses stands
+/// below, in its own words, and whose certificate runs out within a week.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   locum debug clients
