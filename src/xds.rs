@@ -104,10 +104,10 @@
 //!   for its own time-out and goes on. Nor are resource locators (`xdstp`).
 //! - Streams, by gRPC: nothing is fetched once, over REST or by a unary call. On a stream of one type
 //!   (`ClusterDiscoveryService` and its like) nothing is known of the others, so make before break
-//!   holds on aggregated streams only, as does that Envoy is told that a route configuration has no
-//!   virtual hosts. An Envoy opens such a stream for each of its endpoints and routes, so it may need
-//!   many of [`MAX_STREAMS`](server::MAX_STREAMS); to [`Clients`](clients::Clients) all
-//!   with one `node.id` are one proxy, which is as far as the last of them.
+//!   holds on aggregated streams only. An Envoy opens such a stream for each of its endpoints and
+//!   routes, so it may need many of [`MAX_STREAMS`](server::MAX_STREAMS); to
+//!   [`Clients`](clients::Clients) all with one `node.id` are one proxy, which is as far as the last
+//!   of them.
 //! - Much of the order above is measured on the Envoys of
 //!   [`SUPPORTED_ENVOY`](proxy::SUPPORTED_ENVOY). Other versions are served with a line in the log
 //!   or, as Locum does it, refused with words: [`Versions`](proxy::Versions) says which.

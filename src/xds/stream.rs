@@ -222,7 +222,8 @@ impl Stream {
         if ended {
             output.events.push(Event::RefusalsChanged);
         }
-        self.snapshot = Some(snapshot);
+        let before = self.snapshot.replace(snapshot);
+        self.tell_of_no_hosts(before.as_deref());
         self.advance(now, &mut output);
         output
     }
@@ -315,6 +316,7 @@ impl Stream {
         self.subscriptions.insert(kind, subscription);
         if kind == Kind::VirtualHost && self.subscriptions[&kind].began_empty() {
             self.expect_virtual_hosts(&self.held_routes());
+            self.tell_of_no_hosts(None);
         }
         // One that comes back is sent the clusters that have changed before it gets to these.
         if kind == Kind::Endpoint && self.subscriptions.contains_key(&Kind::Cluster) {
@@ -363,6 +365,24 @@ impl Stream {
                 hosts.owe(&virtual_hosts::every(&route.name).into());
             }
             there.for_each(|host| hosts.lost(&host.name));
+        }
+    }
+
+    /// Which routes a proxy has is not known on a stream of virtual hosts alone. It may have those
+    /// without any, and warm until it hears so: it is told once of each that has come to be one.
+    fn tell_of_no_hosts(&mut self, before: Option<&Snapshot>) {
+        let hosts = self.subscriptions.get_mut(&Kind::VirtualHost);
+        let (Some(hosts), Some(snapshot)) = (hosts, &self.snapshot) else {
+            return;
+        };
+        if self.only.is_none() || (before.is_none() && !hosts.began_empty()) {
+            return;
+        }
+        let known = |route: &&Arc<str>| {
+            before.is_some_and(|before| before.without_hosts().contains(&**route))
+        };
+        for route in snapshot.without_hosts().iter().filter(|it| !known(it)) {
+            hosts.owe(&virtual_hosts::every(route).into());
         }
     }
 }

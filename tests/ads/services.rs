@@ -6,13 +6,17 @@ use envoy_types::pb::envoy::service::discovery::v3::{
 };
 use envoy_types::pb::envoy::service::endpoint::v3::endpoint_discovery_service_client::EndpointDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::route::v3::route_discovery_service_client::RouteDiscoveryServiceClient;
+use envoy_types::pb::envoy::service::route::v3::virtual_host_discovery_service_client::VirtualHostDiscoveryServiceClient;
 use locum::xds::clients::Detail;
+use locum::xds::json;
 use locum::xds::kind::Kind;
+use locum::xds::snapshot::Snapshot;
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Streaming};
 
-use crate::harness::{BOUND, GATEWAY, Server, eventually};
+use crate::harness::{BOUND, GATEWAY, Server, eventually, resource};
 
 /// Routes to clusters of which a stream that carries routes alone cannot know anything.
 const ROUTES: &str = "cluster a:1 eds, endpoint a:1, listener l:1 > r, route r:1 > a";
@@ -154,6 +158,44 @@ async fn a_stream_of_one_type_serves_no_other_and_lives_on() {
     let response = next(&mut responses).await;
     assert_eq!(response.type_url, Kind::Endpoint.type_url());
     assert_eq!(response.resources.len(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_of_virtual_hosts_tells_once_which_routes_have_none() {
+    let server = Server::start().await;
+    let routes = |name: &str| {
+        let message = json!({
+            "@type": Kind::Route.type_url(),
+            "name": name,
+            "vhds": {"config_source": {"ads": {}}},
+        });
+        json::read(&message).unwrap()
+    };
+    let host = resource(Kind::VirtualHost, "with/a:1");
+    let plain = resource(Kind::Route, "plain:1");
+    let snapshot = Snapshot::new([routes("with"), routes("none"), host, plain], None);
+    server.shared.board.publish(GATEWAY, snapshot.clone());
+    let address = format!("http://{}", server.address);
+    let client = VirtualHostDiscoveryServiceClient::connect(address).await;
+    let (requests, receiver) = mpsc::channel(16);
+    let stream = ReceiverStream::new(receiver);
+    let stream = client.unwrap().delta_virtual_hosts(stream).await;
+    let mut responses = stream.unwrap().into_inner();
+    let first = DeltaDiscoveryRequest {
+        node: node(),
+        ..Default::default()
+    };
+    requests.send(first).await.unwrap();
+    let response = next(&mut responses).await;
+    assert_eq!(response.removed_resources, ["none/*"]);
+    assert_eq!(response.resources[0].name, "with/a");
+    requests.send(acknowledged(response)).await.unwrap();
+
+    let snapshot = snapshot.with(routes("later"));
+    server.shared.board.publish(GATEWAY, snapshot);
+    let response = next(&mut responses).await;
+    assert_eq!(response.removed_resources, ["later/*"]);
+    assert!(response.resources.is_empty());
 }
 
 #[tokio::test]
