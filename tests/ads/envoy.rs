@@ -1,6 +1,7 @@
 //! The same protocol with the proxy it is for: a real Envoy takes what it is sent, and needs what
 //! it is sent again. In both variants, which differ in how many resources are sent.
 
+mod endpoints;
 mod extensions;
 mod services;
 mod sotw;
