@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+pub use proxies::CERTIFICATE_NOTICE;
 use proxies::revisions;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;

@@ -4,11 +4,11 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Args;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::Admin;
 use crate::cli::output::{Format, write_document};
-use crate::xds::clients::Report;
+use crate::xds::clients::{CERTIFICATE_NOTICE, Report};
 
 /// Show the connected proxies, and how far each is
 ///
@@ -28,9 +28,6 @@ pub(super) struct Options {
     #[arg(short, long, env = "LOCUM_OUTPUT", value_name = "FORMAT")]
     output: Option<Format>,
 }
-
-/// How long before a certificate runs out that is said.
-const SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 const HEAD: [&str; 10] = [
     "GATEWAY",
@@ -74,7 +71,7 @@ fn in_lines(clients: &[Report], now: Timestamp) -> String {
         }
         let soon = client
             .certificate_expires
-            .filter(|at| at.duration_since(now) < SOON);
+            .filter(|at| at.duration_since(now) < CERTIFICATE_NOTICE);
         if let Some(at) = soon {
             let when = match at > now {
                 true => format!("runs out in {}", age(now, at)),
