@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
+use envoy_types::pb::google::rpc;
 use locum::xds::clients::Detail;
 use locum::xds::kind::Kind;
 use locum::xds::message::Variant;
@@ -186,4 +187,36 @@ fn clusters_that_do_not_fit_into_one_response_follow_though_none_is_acknowledged
     }
     assert!(output.responses.is_empty());
     assert_eq!(stream.deadline(), None);
+}
+
+#[test]
+fn what_is_in_doubt_is_bounded() {
+    let mut stream = Stream::new(Variant::Delta);
+    let mut request = DeltaDiscoveryRequest {
+        type_url: Kind::Cluster.type_url().into(),
+        ..Default::default()
+    };
+    stream.request(Duration::ZERO, &request).unwrap();
+    request.error_detail = Some(rpc::Status {
+        message: "no".into(),
+        ..Default::default()
+    });
+    for edit in 0..1000 {
+        let clusters = format!("cluster a:{edit}, cluster b:{edit}");
+        let snapshot = Snapshot::new(resources_of(&clusters), None);
+        let brought = stream.snapshot(Duration::ZERO, Arc::new(snapshot));
+        if let Some(response) = brought.responses.last() {
+            request.response_nonce.clone_from(&response.nonce);
+        }
+        let answered = stream.request(Duration::ZERO, &request).unwrap();
+        if let Some(response) = answered.responses.last() {
+            request.response_nonce.clone_from(&response.nonce);
+        }
+    }
+    let held = stream.subscriptions()[&Kind::Cluster].held();
+    let in_doubt = held.values().map(|held| held.doubted.len()).max();
+    assert!(
+        (1..10).contains(&in_doubt.unwrap_or_default()),
+        "{in_doubt:?}"
+    );
 }

@@ -347,3 +347,34 @@ async fn routes_wait_for_an_aggregate_that_may_be_gone_and_has_to_wait() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_route_that_refers_to_itself_is_sent() {
+    play(
+        "serve route r:1 > route=r
+         > route +r
+         < route r:1",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_asked_for_again_is_waited_for_again() {
+    play(
+        "serve cluster a:1
+         > cluster +a
+         < cluster a:1
+         > cluster ack
+         > route +r
+         < route -r
+         > route ack
+         > cluster -a
+         > cluster +a
+         < cluster a:1
+         serve cluster a:1, route r:1 > a
+         < nothing
+         > cluster ack
+         < route r:1",
+    )
+    .await;
+}
