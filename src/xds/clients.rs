@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 pub use proxies::CERTIFICATE_NOTICE;
-use proxies::revisions;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -174,14 +173,7 @@ impl Clients {
 
     /// How far each connected proxy is, one by one however many streams it has.
     pub fn settled(&self) -> Vec<Settled> {
-        let all = self.all();
-        let revisions = revisions(&all).into_iter();
-        let settled = |((gateway, node), revision): ((&str, &str), u64)| Settled {
-            gateway: gateway.to_owned(),
-            node: node.to_owned(),
-            revision,
-        };
-        revisions.map(settled).collect()
+        proxies::settled(&self.all())
     }
 
     /// How many proxies of a Gateway are connected, by their `node.id`.
@@ -200,9 +192,9 @@ impl Clients {
         let nodes: BTreeSet<_> = late.map(|client| client.proxy.id.clone()).collect();
         // One of its streams may be of before.
         ours.retain(|client| nodes.contains(&client.proxy.id));
-        let revisions = revisions(&ours).into_iter();
-        let late = revisions.filter(|(_, settled)| *settled < revision);
-        late.map(|((_, node), _)| node.to_owned()).collect()
+        let ours = proxies::settled(&ours).into_iter();
+        let late = ours.filter(|proxy| proxy.revision < revision);
+        late.map(|proxy| proxy.node).collect()
     }
 
     /// Waits until at least one proxy of a Gateway is connected and all of them have acknowledged
