@@ -369,9 +369,8 @@ impl Subscription {
     /// The endpoints of those of `clusters` that the proxy may have in some form.
     pub fn endpoints_of_changed(&self, clusters: &[Arc<Resource>]) -> Vec<Arc<str>> {
         let changed = clusters.iter().filter(|one| self.may_have(&one.name));
-        let references = changed.flat_map(|cluster| &cluster.references);
-        let endpoints = references.filter(|(kind, _)| *kind == Kind::Endpoint);
-        endpoints.map(|(_, name)| name.clone()).collect()
+        let endpoints = changed.flat_map(|cluster| cluster.targets(Kind::Endpoint));
+        endpoints.cloned().collect()
     }
 
     /// The oldest response under way that carries `name`.

@@ -40,8 +40,7 @@ pub fn route_of(name: &str) -> Option<&str> {
 
 /// Whether a route configuration has virtual hosts apart.
 pub(super) fn are_apart(route: &Resource) -> bool {
-    let mut references = route.references.iter();
-    references.any(|(kind, _)| *kind == Kind::VirtualHost)
+    route.targets(Kind::VirtualHost).next().is_some()
 }
 
 /// The virtual hosts of a route configuration.
