@@ -11,7 +11,6 @@ mod virtual_hosts;
 mod warming;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,6 +23,7 @@ use locum::xds::descriptors;
 use locum::xds::kind::Kind;
 use locum::xds::resource::{Readiness, Resource};
 use locum::xds::snapshot::Snapshot;
+use locum_demo::process;
 use prost_reflect::DynamicMessage;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -59,13 +59,9 @@ impl Envoy {
     }
 
     pub(crate) fn start_with(bootstrap: &Value) -> Self {
-        let binary = std::env::var_os("LOCUM_ENVOY").map(PathBuf::from);
-        let binary = binary.filter(|binary| binary.is_file());
-        let binary =
-            binary.expect("no Envoy: run `make envoy` and set LOCUM_ENVOY to what it fetched");
         let folder = tempfile::tempdir().unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let process = Command::new(binary)
+        let process = Command::new(process::envoy().unwrap())
             .arg("--config-yaml")
             .arg(bootstrap.to_string())
             .arg("--admin-address-path")
