@@ -25,7 +25,14 @@ pub(super) enum Full {
 pub(super) struct Places {
     all: usize,
     of_group: usize,
-    taken: Mutex<BTreeMap<String, usize>>,
+    taken: Mutex<Taken>,
+}
+
+/// How many are taken.
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    of_group: BTreeMap<String, usize>,
 }
 
 /// A place that is taken until this is dropped.
@@ -48,7 +55,7 @@ impl Places {
     /// A place for a stream of a group, or of nobody if that is not known yet.
     pub(super) fn take(self: &Arc<Self>, group: Option<&str>) -> Result<Place, Full> {
         let mut taken = self.lock();
-        if taken.values().sum::<usize>() >= self.all {
+        if taken.all >= self.all {
             return Err(Full::All(self.all));
         }
         let group = group.unwrap_or(NOBODY);
@@ -59,39 +66,40 @@ impl Places {
         })
     }
 
-    fn add(&self, taken: &mut BTreeMap<String, usize>, group: &str) -> Result<(), Full> {
+    fn add(&self, taken: &mut Taken, group: &str) -> Result<(), Full> {
         let limit = self.of_group;
-        match taken.get_mut(group) {
-            Some(count) if *count >= limit && group == NOBODY => Err(Full::Nobody(limit)),
-            Some(count) if *count >= limit => Err(Full::Group {
-                group: group.to_owned(),
-                limit,
-            }),
-            Some(count) => {
-                *count += 1;
-                Ok(())
-            }
-            None => {
-                taken.insert(group.to_owned(), 1);
-                Ok(())
-            }
+        let count = taken.of_group.get(group).copied().unwrap_or(0);
+        if count >= limit {
+            return Err(match group {
+                NOBODY => Full::Nobody(limit),
+                _ => Full::Group {
+                    group: group.to_owned(),
+                    limit,
+                },
+            });
         }
-    }
-
-    fn remove(taken: &mut BTreeMap<String, usize>, group: &str) {
-        let Some(count) = taken.get_mut(group) else {
-            return;
-        };
-        *count -= 1;
-        if *count == 0 {
-            taken.remove(group);
-        }
+        taken.of_group.insert(group.to_owned(), count + 1);
+        taken.all += 1;
+        Ok(())
     }
 
     /// A mutex is poisoned only by a panic, a defect that is reported where it happens; the count
     /// stays whole.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
+    fn lock(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    fn remove(&mut self, group: &str) {
+        let Some(count) = self.of_group.get_mut(group) else {
+            return;
+        };
+        self.all -= 1;
+        *count -= 1;
+        if *count == 0 {
+            self.of_group.remove(group);
+        }
     }
 }
 
@@ -103,7 +111,7 @@ impl Place {
         }
         let mut taken = self.places.lock();
         self.places.add(&mut taken, group)?;
-        Places::remove(&mut taken, &self.group);
+        taken.remove(&self.group);
         drop(taken);
         self.group = group.to_owned();
         Ok(())
@@ -112,13 +120,31 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        Places::remove(&mut self.places.lock(), &self.group);
+        self.places.lock().remove(&self.group);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use discovery::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
+    use discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+    use envoy_types::pb::envoy::config::core::v3::Node;
+    use envoy_types::pb::envoy::service::discovery::v3 as discovery;
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+    use tokio::time::{sleep, timeout};
+    use tokio_stream::wrappers::ReceiverStream;
+    use tonic::transport::Server;
+    use tonic::{Code, Status, Streaming};
+
     use super::*;
+    use crate::xds::kind::Kind;
+    use crate::xds::proxy::Admission;
+    use crate::xds::server::discovery::Discovery;
+    use crate::xds::server::{Shared, door};
+    use crate::xds::snapshot::Snapshot;
 
     fn of(group: &str) -> Full {
         let group = group.to_owned();
@@ -138,7 +164,8 @@ mod tests {
         drop(other);
         assert!(take("a").is_ok());
         drop(last);
-        assert!(places.lock().is_empty());
+        assert_eq!(places.lock().all, 0);
+        assert!(places.lock().of_group.is_empty());
     }
 
     #[test]
@@ -151,5 +178,70 @@ mod tests {
         assert_eq!(streams[1].belong_to("a").unwrap_err(), of("a"));
         streams[1].belong_to("b").unwrap();
         assert!(places.take(None).is_ok());
+    }
+
+    /// A proxy of a Gateway that asks for clusters, and its first response.
+    struct Proxy {
+        _requests: mpsc::Sender<DeltaDiscoveryRequest>,
+        _responses: Streaming<DeltaDiscoveryResponse>,
+    }
+
+    impl Proxy {
+        async fn connect(address: &str, gateway: &str) -> Result<Self, Status> {
+            let client = AggregatedDiscoveryServiceClient::connect(address.to_owned()).await;
+            let (requests, receiver) = mpsc::channel(1);
+            let first = DeltaDiscoveryRequest {
+                node: Some(Node {
+                    id: "proxy".into(),
+                    cluster: gateway.into(),
+                    ..Node::default()
+                }),
+                type_url: Kind::Cluster.type_url().into(),
+                ..DeltaDiscoveryRequest::default()
+            };
+            requests.send(first).await.unwrap();
+            let stream = ReceiverStream::new(receiver);
+            let stream = client.unwrap().delta_aggregated_resources(stream).await;
+            let mut responses = stream?.into_inner();
+            responses.message().await?.expect("an open stream");
+            Ok(Self {
+                _requests: requests,
+                _responses: responses,
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_has_all_its_streams_is_refused_another_one_is_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let shared = Shared::with(Admission::LOCUM);
+        for gateway in ["ns/a", "ns/b"] {
+            shared.board.publish(gateway, Snapshot::default());
+        }
+        let discovery = Discovery {
+            shared,
+            complaints: Arc::default(),
+            places: Places::new(4, 2),
+        };
+        let server = Server::builder().add_routes(discovery.routes());
+        tokio::spawn(server.serve_with_incoming(door::plain(listener)));
+        let _first = Proxy::connect(&address, "ns/a").await.unwrap();
+        let second = Proxy::connect(&address, "ns/a").await.unwrap();
+        let refused = Proxy::connect(&address, "ns/a").await.err().unwrap();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        assert!(
+            refused.message().starts_with("ns/a has 2 streams"),
+            "{refused}"
+        );
+        let _other = Proxy::connect(&address, "ns/b").await.unwrap();
+        drop(second);
+        let again = async {
+            while Proxy::connect(&address, "ns/a").await.is_err() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let let_in = timeout(Duration::from_secs(15), again).await;
+        let_in.expect("the place of a stream that has ended is free");
     }
 }
