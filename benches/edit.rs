@@ -17,7 +17,7 @@ use locum_demo::ask;
 use locum_demo::echo::{Echo, Identity};
 use locum_demo::load::{Bound, Load, Pace, Request};
 use locum_demo::manifests::{Folder, HOST, PAGE, PATH, PORT, numbered_route};
-use locum_demo::process::{Launch, Locum, Process};
+use locum_demo::process::{Launch, Locum, Process, envoy};
 
 const EDITS: usize = 10;
 const ROUTES: usize = 1000;
@@ -206,17 +206,6 @@ async fn envoy_alone() -> anyhow::Result<Measured> {
     let _envoy = Process::start(command.stdout(Stdio::null()).stderr(Stdio::null()))?;
     served_by(PODS[0]).await?;
     edits(launched.elapsed(), edit).await
-}
-
-fn envoy() -> anyhow::Result<PathBuf> {
-    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/envoy-1.40.0/envoy");
-    let envoy = std::env::var_os("LOCUM_ENVOY").map_or(fetched, PathBuf::from);
-    ensure!(
-        envoy.exists(),
-        "no Envoy at {}: make envoy",
-        envoy.display()
-    );
-    Ok(envoy)
 }
 
 fn assignment(address: SocketAddr) -> String {

@@ -10,18 +10,17 @@ mod floor;
 use std::future::Future;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use floor::Floor;
 use locum::xds::json;
 use locum::xds::kind::Kind;
 use locum::xds::resource::Resource;
 use locum::xds::server::{Listener, Shared, serve};
 use locum::xds::snapshot::Snapshot;
-use locum_demo::process::Process;
+use locum_demo::process::{self, Process};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -210,14 +209,7 @@ fn ratio(of: &[Duration], to: &[Duration]) -> f64 {
 
 /// An Envoy that is told by this server.
 fn envoy(server: SocketAddr) -> anyhow::Result<Process> {
-    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/envoy-1.40.0/envoy");
-    let envoy = std::env::var_os("LOCUM_ENVOY").map_or(fetched, PathBuf::from);
-    ensure!(
-        envoy.exists(),
-        "no Envoy at {}: make envoy",
-        envoy.display()
-    );
-    let mut command = Command::new(envoy);
+    let mut command = Command::new(process::envoy()?);
     command
         .arg("--config-yaml")
         .arg(bootstrap(server).to_string());

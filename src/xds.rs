@@ -104,14 +104,16 @@
 //!   for its own time-out and goes on. Nor are resource locators (`xdstp`).
 //! - Streams, by gRPC: nothing is fetched once, over REST or by a unary call. On a stream of one type
 //!   (`ClusterDiscoveryService` and its like) nothing is known of the others, so make before break
-//!   holds on aggregated streams only, as does that Envoy is told that a route configuration has no
-//!   virtual hosts. An Envoy opens such a stream for each of its endpoints and routes, so it may need
-//!   many of [`MAX_STREAMS`](server::MAX_STREAMS); each is a proxy of its own to
-//!   [`Clients`](clients::Clients).
+//!   holds on aggregated streams only. An Envoy opens such a stream for each of its endpoints and
+//!   routes, so it may need many of [`MAX_STREAMS`](server::MAX_STREAMS); to
+//!   [`Clients`](clients::Clients) all with one `node.id` are one proxy, which is as far as the last
+//!   of them.
 //! - Much of the order above is measured on the Envoys of
 //!   [`SUPPORTED_ENVOY`](proxy::SUPPORTED_ENVOY). Other versions are served with a line in the log
 //!   or, as Locum does it, refused with words: [`Versions`](proxy::Versions) says which.
-//! - [`MAX_STREAMS`](server::MAX_STREAMS), [`MAX_NAMES`](stream::MAX_NAMES) on each,
+//! - [`MAX_STREAMS`](server::MAX_STREAMS), of which a group has at most
+//!   [`MAX_STREAMS_OF_GROUP`](server::MAX_STREAMS_OF_GROUP); on each
+//!   [`MAX_NAMES`](stream::MAX_NAMES) of [`MAX_NAME_BYTES`](stream::MAX_NAME_BYTES) together,
 //!   [`MAX_MESSAGE_BYTES`](server::MAX_MESSAGE_BYTES) of a request. A response that need not be
 //!   complete is cut at [`RESPONSE_BYTES`](content::RESPONSE_BYTES); in the state of the world a set
 //!   of clusters or listeners need be, so the proxy has to take messages of that size.

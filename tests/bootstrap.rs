@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::Command;
 
 use locum::bootstrap::{AdminAddress, Bootstrap, ProxyTls, XdsAddress};
-use locum::proxy::Binary;
 use locum::resource::ObjectName;
 use locum::trust::{Authority, Domain, PROXY_LIFE};
 use locum::xds::message::Variant;
+use locum_demo::process::envoy;
 
 /// What `envoy/bootstrap.yaml` says in YAML with comments.
 fn beside_serve() -> Bootstrap {
@@ -28,16 +28,8 @@ fn shipped() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy/bootstrap.yaml")
 }
 
-/// The Envoy to test with. `make test` names one.
-async fn envoy() -> Binary {
-    let named = std::env::var_os("LOCUM_ENVOY").map(std::path::PathBuf::from);
-    Binary::find(named.as_deref())
-        .await
-        .expect("this test needs Envoy; `make envoy` fetches it")
-}
-
-async fn assert_valid(file: &Path) {
-    let output = Command::new(envoy().await.path)
+fn assert_valid(file: &Path) {
+    let output = Command::new(envoy().unwrap())
         .args(["--mode", "validate", "-c"])
         .arg(file)
         .output()
@@ -69,9 +61,9 @@ fn the_shipped_bootstrap_says_what_locum_would_write() {
     assert_eq!(shipped, written);
 }
 
-#[tokio::test]
-async fn envoy_takes_the_shipped_bootstrap() {
-    assert_valid(&shipped()).await;
+#[test]
+fn envoy_takes_the_shipped_bootstrap() {
+    assert_valid(&shipped());
 }
 
 #[test]
@@ -86,8 +78,8 @@ fn the_variant_is_the_type_of_the_discovery_service_and_nothing_else() {
     assert_eq!(sotw, delta);
 }
 
-#[tokio::test]
-async fn envoy_takes_every_form_of_address() {
+#[test]
+fn envoy_takes_every_form_of_address() {
     let folder = tempfile::tempdir().unwrap();
     let socket = |name: &str| folder.path().join(name);
     let addresses = [
@@ -112,15 +104,15 @@ async fn envoy_takes_every_form_of_address() {
         };
         let json = folder.path().join(format!("{index}.json"));
         std::fs::write(&json, bootstrap.json().to_string()).unwrap();
-        assert_valid(&json).await;
+        assert_valid(&json);
         let yaml = folder.path().join(format!("{index}.yaml"));
         std::fs::write(&yaml, bootstrap.yaml()).unwrap();
-        assert_valid(&yaml).await;
+        assert_valid(&yaml);
     }
 }
 
-#[tokio::test]
-async fn envoy_takes_mutual_tls_and_a_port_to_ask_for_readiness() {
+#[test]
+fn envoy_takes_mutual_tls_and_a_port_to_ask_for_readiness() {
     let folder = tempfile::tempdir().unwrap();
     let now = time::OffsetDateTime::now_utc();
     let authority = Authority::make(now).unwrap();
@@ -152,6 +144,6 @@ async fn envoy_takes_mutual_tls_and_a_port_to_ask_for_readiness() {
         };
         let file = folder.path().join(format!("{index}.yaml"));
         std::fs::write(&file, bootstrap.yaml()).unwrap();
-        assert_valid(&file).await;
+        assert_valid(&file);
     }
 }

@@ -1,5 +1,6 @@
 //! Processes that end with the value that stands for them: backends, and Locum with its Envoy.
 
+use std::env;
 use std::fs::{self, File};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
@@ -19,6 +20,19 @@ const END_LIMIT: Duration = Duration::from_secs(6);
 const READY_LIMIT: Duration = Duration::from_secs(30);
 /// Between two looks at something that is waited for.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// The Envoy to test with: the one that LOCUM_ENVOY names, or else the one that `make envoy` fetches.
+pub fn envoy() -> anyhow::Result<PathBuf> {
+    const FETCHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../.tools/envoy-1.40.0/envoy");
+    let path = env::var_os("LOCUM_ENVOY").unwrap_or_else(|| FETCHED.into());
+    let path = PathBuf::from(path);
+    ensure!(
+        path.is_file(),
+        "no Envoy at {}: get it with `make envoy`, or name one in LOCUM_ENVOY",
+        path.display()
+    );
+    Ok(path)
+}
 
 /// A child process. When dropped it is asked to end, and ended if it does not.
 #[derive(Debug)]

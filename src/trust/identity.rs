@@ -154,6 +154,15 @@ impl Peer {
         peer.expect("the server's connections say who their peer is")
     }
 
+    /// The Gateway (`namespace/name`) that the peer's certificate is for; nothing if it is for none, or
+    /// nobody asked.
+    pub fn gateway(&self) -> Option<&str> {
+        match &self.identity {
+            Identity::Proxy(gateway) => Some(gateway),
+            Identity::Unasked | Identity::Locum | Identity::Stranger(_) => None,
+        }
+    }
+
     /// Lets through who may call itself a proxy of `gateway` (`namespace/name`).
     ///
     /// # Errors

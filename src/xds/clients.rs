@@ -3,13 +3,16 @@
 //! Each stream's task keeps its own entry here; others look at it. Nothing is copied until someone
 //! asks.
 
-use std::collections::BTreeMap;
+mod proxies;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+pub use proxies::CERTIFICATE_NOTICE;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -168,28 +171,30 @@ impl Clients {
         self.ticks.subscribe()
     }
 
-    /// How far each connected proxy is.
+    /// How far each connected proxy is, one by one however many streams it has.
     pub fn settled(&self) -> Vec<Settled> {
-        let settled = |client: Arc<Client>| Settled {
-            gateway: client.proxy.gateway.clone(),
-            node: client.proxy.id.clone(),
-            revision: lock(&client.state).settled,
-        };
-        self.all().into_iter().map(settled).collect()
+        proxies::settled(&self.all())
     }
 
-    /// How many proxies of a Gateway are connected.
+    /// How many proxies of a Gateway are connected, by their `node.id`.
     pub fn count(&self, gateway: &str) -> usize {
-        self.of(gateway).count()
+        let ours: Vec<_> = self.of(gateway).collect();
+        let nodes: BTreeSet<_> = ours.iter().map(|client| &client.proxy.id).collect();
+        nodes.len()
     }
 
     /// The ids of a Gateway's connected proxies that have not acknowledged all of this revision of
     /// its snapshot.
     pub fn behind(&self, gateway: &str, revision: u64) -> Vec<String> {
-        self.of(gateway)
-            .filter(|client| lock(&client.state).settled < revision)
-            .map(|client| client.proxy.id.clone())
-            .collect()
+        let mut ours: Vec<_> = self.of(gateway).collect();
+        let late = ours.iter();
+        let late = late.filter(|client| lock(&client.state).settled < revision);
+        let nodes: BTreeSet<_> = late.map(|client| client.proxy.id.clone()).collect();
+        // One of its streams may be of before.
+        ours.retain(|client| nodes.contains(&client.proxy.id));
+        let ours = proxies::settled(&ours).into_iter();
+        let late = ours.filter(|proxy| proxy.revision < revision);
+        late.map(|proxy| proxy.node).collect()
     }
 
     /// Waits until at least one proxy of a Gateway is connected and all of them have acknowledged

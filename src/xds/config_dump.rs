@@ -288,37 +288,47 @@ fn comparable(kind: Kind, name: &str, resource: &Value, checked: &BTreeSet<&str>
     }
 }
 
+/// What Envoy shows where nothing is said of the factor.
+const OVERPROVISIONING: u64 = 140;
+
 /// Endpoints as Envoy's dump can show them: it makes them up from its hosts, so a locality without
-/// hosts is not there, and hosts have an order of their own.
+/// hosts is not there, and hosts have an order of their own. Of several with one address it keeps
+/// the first, in whatever locality or priority.
 fn endpoints(assignment: &Value, is_checked: bool) -> Value {
-    let hosts: BTreeSet<String> = list(assignment, "endpoints")
-        .flat_map(|locality| {
-            list(locality, "lb_endpoints").map(move |host| {
-                let endpoint = &host["endpoint"];
-                let status = match host["health_status"].as_str() {
-                    _ if is_checked => "as found",
-                    // Nothing said against it.
-                    None | Some("UNKNOWN") => "HEALTHY",
-                    // Shown alike: neither gets a new request.
-                    Some("DRAINING") => "UNHEALTHY",
-                    Some(status) => status,
-                };
-                format!(
-                    "priority {} locality {} weight {}: {} {} {}",
-                    locality["priority"],
-                    locality["locality"]["region"],
-                    locality["load_balancing_weight"],
-                    endpoint["address"],
-                    endpoint["hostname"],
-                    status,
-                )
-            })
-        })
-        .collect();
+    let localities = list(assignment, "endpoints");
+    let hosts = localities
+        .flat_map(|locality| list(locality, "lb_endpoints").map(move |it| (locality, it)));
+    let mut seen = BTreeSet::new();
+    let hosts = hosts.filter(|(_, host)| seen.insert(host["endpoint"]["address"].to_string()));
+    let hosts = hosts.map(|(locality, host)| shown_host(locality, host, is_checked));
+    let hosts: BTreeSet<String> = hosts.collect();
+    let factor = assignment.pointer("/policy/overprovisioning_factor");
     json!({
         "hosts": hosts,
-        "overprovisioning_factor": assignment.pointer("/policy/overprovisioning_factor"),
+        "overprovisioning_factor": factor.and_then(Value::as_u64).unwrap_or(OVERPROVISIONING),
     })
+}
+
+fn shown_host(locality: &Value, host: &Value, is_checked: bool) -> String {
+    let endpoint = &host["endpoint"];
+    let status = match host["health_status"].as_str() {
+        _ if is_checked => "as found",
+        // Nothing said against it.
+        None | Some("UNKNOWN") => "HEALTHY",
+        // Shown alike: neither gets a new request.
+        Some("DRAINING") => "UNHEALTHY",
+        Some(status) => status,
+    };
+    format!(
+        "priority {} locality {} weight {}: {} {} {}",
+        locality["priority"],
+        locality["locality"]["region"],
+        // Shown as 0 where none is given.
+        locality["load_balancing_weight"].as_u64().unwrap_or(0),
+        endpoint["address"],
+        endpoint["hostname"],
+        status,
+    )
 }
 
 fn list<'a>(value: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> {
@@ -453,5 +463,34 @@ mod tests {
         };
         assert_eq!(held("HEALTHY"), []);
         assert_eq!(held("UNHEALTHY").len(), 1);
+    }
+
+    #[test]
+    fn of_several_endpoints_with_one_address_the_first_counts() {
+        let locality = |region: &str, priority: u32, paths: &[&str]| {
+            let host = |path| json!({ "endpoint": { "address": { "pipe": { "path": path } } } });
+            let hosts: Vec<_> = paths.iter().map(host).collect();
+            json!({
+                "locality": { "region": region },
+                "priority": priority,
+                "lb_endpoints": hosts,
+            })
+        };
+        let of = |localities: &[Value]| endpoints(&json!({ "endpoints": localities }), false);
+        let told = of(&[
+            locality("one", 0, &["/a", "/b"]),
+            locality("two", 0, &["/a", "/c"]),
+            locality("three", 1, &["/c"]),
+        ]);
+        let first = of(&[
+            locality("two", 0, &["/c"]),
+            locality("one", 0, &["/b", "/a"]),
+        ]);
+        let last = of(&[
+            locality("one", 0, &["/b"]),
+            locality("two", 0, &["/a", "/c"]),
+        ]);
+        assert_eq!(told, first);
+        assert_ne!(told, last);
     }
 }

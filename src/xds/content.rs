@@ -40,9 +40,8 @@ impl Content {
     pub(super) fn retain_complete(&self, group: &mut Vec<Arc<Resource>>) {
         let carried: HashSet<_> = self.resources.iter().map(|one| &one.name).collect();
         group.retain(|resource| {
-            let references = resource.references.iter();
-            let mut named = references.filter(|(kind, _)| *kind == resource.kind);
-            named.all(|(_, name)| carried.contains(name))
+            let mut named = resource.targets(resource.kind);
+            named.all(|name| carried.contains(name))
         });
     }
 }
@@ -51,10 +50,7 @@ impl Content {
 /// to be there. As sending is in this order and goes on only when what went before is acknowledged,
 /// cutting a response keeps it.
 pub(super) fn aggregates_last(mut clusters: Vec<Arc<Resource>>) -> Vec<Arc<Resource>> {
-    let names_others = |cluster: &Arc<Resource>| {
-        let mut references = cluster.references.iter();
-        references.any(|(kind, _)| *kind == Kind::Cluster)
-    };
+    let names_others = |cluster: &Arc<Resource>| cluster.targets(Kind::Cluster).next().is_some();
     clusters.sort_by_key(names_others);
     clusters
 }

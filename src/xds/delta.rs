@@ -42,6 +42,13 @@ impl Request for DeltaDiscoveryRequest {
         None
     }
 
+    fn bytes_of_names(&self) -> usize {
+        let known = self.initial_resource_versions.iter();
+        let known = known.map(|(name, version)| name.len() + version.len());
+        let names = self.resource_names_subscribe.iter().map(String::len);
+        known.chain(names).sum()
+    }
+
     fn has_locators(&self) -> bool {
         !self.resource_locators_subscribe.is_empty()
     }

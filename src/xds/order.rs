@@ -27,7 +27,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) use references::targets;
 use removals::Moments;
 pub use removals::{DRAIN_BOUND, REMOVAL_BOUND, Removals};
 pub use together::{has_virtual_hosts_apart, is_part_of_what_it_has};
@@ -285,14 +284,14 @@ impl Order {
         let mut look = None;
         let before = std::mem::take(&mut self.aggregates);
         clusters.retain(|cluster| {
-            let mut listed = targets(cluster, Kind::Cluster).peekable();
+            let mut listed = cluster.targets(Kind::Cluster).peekable();
             if listed.peek().is_none() || !subscription.may_have(&cluster.name) {
                 return true;
             }
             // What goes to the proxy only now is waited for from now on, and no longer: what it is
             // held back for may be held back for this one.
             let since = before.get(&cluster.name).copied().unwrap_or(view.now);
-            let until = if listed.any(|it| news.contains(&it) && !subscription.has(&it)) {
+            let until = if listed.any(|it| news.contains(it) && !subscription.has(it)) {
                 Some(since + ACK_BOUND)
             } else {
                 self.may_send(view, cluster, expired).err()
@@ -363,7 +362,10 @@ impl Order {
             return None;
         }
         let resource = view.snapshot.get(Kind::Cluster, cluster)?;
-        let targets = |of: Kind| targets(resource, of);
+        let answered = |of: Kind| {
+            let mut targets = resource.targets(of);
+            targets.all(|name| is_answered(view.subscriptions, of, name))
+        };
         if !clusters.has(cluster) {
             let carrier = clusters.carrier(cluster);
             // The proxy asks for endpoints when it has taken the cluster over, and is warm with
@@ -371,13 +373,12 @@ impl Order {
             // reason to wait.
             let warm = |sent: &Outstanding| {
                 let endpoints = view.subscriptions.get(&Kind::Endpoint);
-                let has = |name: Arc<str>| {
-                    endpoints.is_some_and(|endpoints| endpoints.has_since(&name, sent.number))
+                let has = |name: &Arc<str>| {
+                    endpoints.is_some_and(|endpoints| endpoints.has_since(name, sent.number))
                 };
                 resource.readiness == Readiness::Endpoints
-                    && targets(Kind::Endpoint).all(has)
-                    && targets(Kind::Secret)
-                        .all(|name| is_answered(view.subscriptions, Kind::Secret, &name))
+                    && resource.targets(Kind::Endpoint).all(has)
+                    && answered(Kind::Secret)
             };
             // It goes with the next response, or has to wait itself.
             let under_way = carrier.or(clusters.outstanding.back());
@@ -388,8 +389,6 @@ impl Order {
                 awaited: Awaited::Cluster,
             });
         }
-        let answered =
-            |of: Kind| targets(of).all(|name| is_answered(view.subscriptions, of, &name));
         let since = *self.acknowledged.get(cluster)?;
         let bound = since.acknowledged + ACK_BOUND;
         let named = since.sent + DNS_WARMING;
@@ -402,9 +401,8 @@ impl Order {
         ];
         let own = own.into_iter().filter(|(waits, ..)| *waits);
         let own = own.map(|(_, until, awaited)| Wait { until, awaited });
-        let members = resource.references.iter();
-        let members = members.filter(|(kind, _)| *kind == Kind::Cluster);
-        own.chain(members.filter_map(|(_, member)| self.wait_for(view, member, seen)))
+        let members = resource.targets(Kind::Cluster);
+        own.chain(members.filter_map(|member| self.wait_for(view, member, seen)))
             .max()
     }
 }

@@ -149,6 +149,12 @@ impl Resource {
         self
     }
 
+    /// The names of a kind that it refers to.
+    pub fn targets(&self, kind: Kind) -> impl Iterator<Item = &Arc<str>> {
+        let references = self.references.iter();
+        references.filter_map(move |(of, name)| (*of == kind).then_some(name))
+    }
+
     /// The same, said to refer to another resource too: where it does so in a place that
     /// [`mentions`] does not know.
     pub fn with_reference(mut self, kind: Kind, name: &str) -> Self {

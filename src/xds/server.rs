@@ -13,6 +13,7 @@ mod discovery;
 mod door;
 mod expiry;
 mod health;
+mod places;
 mod reflection;
 mod requests;
 mod responses;
@@ -30,7 +31,7 @@ use std::time::Duration;
 use envoy_types::pb::envoy::service::load_stats::v3 as load_stats;
 use load_stats::load_reporting_service_server::LoadReportingServiceServer;
 use tokio::net::{TcpListener, ToSocketAddrs, UnixListener};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::service::Routes;
 
@@ -40,6 +41,7 @@ use connections::Connections;
 use discovery::Discovery;
 use health::Health;
 pub use health::Ready;
+use places::Places;
 use services::Services;
 pub use told::{JournalError, Told};
 
@@ -56,7 +58,11 @@ use crate::xds::proxy::Admission;
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 /// The most discovery streams that are served at once.
-pub const MAX_STREAMS: usize = 10_000;
+pub const MAX_STREAMS: usize = 20_000;
+
+/// The most of them that proxies of one group (in Locum, of one Gateway) may have, and those that
+/// have not said yet whose they are: so that whoever opens all that he can leaves some to others.
+pub const MAX_STREAMS_OF_GROUP: usize = MAX_STREAMS / 2;
 
 /// The most streams that one connection may open at once: discovery, load reports, and room for
 /// other services.
@@ -185,7 +191,7 @@ fn services(shared: Shared, complaints: Arc<Complaints>, runs: watch::Receiver<b
     let discovery = Discovery {
         shared,
         complaints,
-        places: Arc::new(Semaphore::new(MAX_STREAMS)),
+        places: Places::new(MAX_STREAMS, MAX_STREAMS_OF_GROUP),
     };
     let mut services = Services::beginning_with(discovery.routes(), discovery::names());
     services

@@ -3,7 +3,7 @@
 //! A snapshot never changes; a change makes another one, which shares what stayed the same.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock, Weak};
 
 use crate::xds::kind::Kind;
@@ -16,6 +16,8 @@ pub struct Snapshot {
     resources: BTreeMap<Kind, BTreeMap<Arc<str>, Arc<Resource>>>,
     /// The same without virtual hosts apart, if there are such; made when it is first asked for.
     inlined: OnceLock<Option<Arc<Snapshot>>>,
+    /// The route configurations whose virtual hosts are apart, and that have none.
+    without_hosts: OnceLock<BTreeSet<Arc<str>>>,
     /// What differs from the snapshot that was asked about first: in all likelihood the one before,
     /// which is asked about by each stream.
     since: OnceLock<(Weak<Snapshot>, Arc<Changes>)>,
@@ -92,6 +94,7 @@ impl Snapshot {
 
     fn forget_what_follows(&mut self) {
         self.inlined = OnceLock::new();
+        self.without_hosts = OnceLock::new();
         self.since = OnceLock::new();
     }
 
@@ -140,6 +143,13 @@ impl Snapshot {
         inlined.clone().unwrap_or_else(|| self.clone())
     }
 
+    /// The names of the route configurations that get their virtual hosts by VHDS, over whatever
+    /// stream, and have none. It is found out once for all who ask.
+    pub(super) fn without_hosts(&self) -> &BTreeSet<Arc<str>> {
+        self.without_hosts
+            .get_or_init(|| virtual_hosts::without_any(self))
+    }
+
     /// One resource.
     pub fn get(&self, kind: Kind, name: &str) -> Option<&Arc<Resource>> {
         self.resources.get(&kind)?.get(name)
@@ -175,7 +185,7 @@ impl Snapshot {
     /// hosts and secrets are referred to. Nothing asks for it when a snapshot is published: a name may
     /// also be one that the proxy has from its own bootstrap.
     pub fn check_closed(&self) -> Result<(), NotClosed> {
-        let mut referred = std::collections::BTreeSet::new();
+        let mut referred = BTreeSet::new();
         for resource in Kind::ALL.into_iter().flat_map(|kind| self.of_kind(kind)) {
             for (target_kind, target) in &resource.references {
                 // Every virtual host of a route configuration, of which there may be none.

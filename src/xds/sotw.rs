@@ -16,7 +16,6 @@ use envoy_types::pb::google::protobuf::Any;
 use crate::xds::content::{Content, aggregates_last, fitting};
 use crate::xds::kind::Kind;
 use crate::xds::message::{Request, Response, Variant, cut};
-use crate::xds::order::targets;
 use crate::xds::resource::{Resource, Version};
 use crate::xds::snapshot::Snapshot;
 use crate::xds::subscription::{Form, Subscription};
@@ -43,6 +42,11 @@ impl Request for DiscoveryRequest {
 
     fn accepted(&self) -> Option<&str> {
         (!self.version_info.is_empty()).then_some(&self.version_info)
+    }
+
+    fn bytes_of_names(&self) -> usize {
+        let names = self.resource_names.iter().map(String::len);
+        names.sum::<usize>() + self.version_info.len()
     }
 
     fn has_locators(&self) -> bool {
@@ -134,7 +138,7 @@ fn complete_set(
     // It went with a response that was refused, and may be gone: then it would come back.
     let has_gone =
         |name: &Arc<str>| subscription.may_lack(name) && snapshot.get(kind, name).is_none();
-    let names_gone = |one: &Resource| targets(one, kind).any(|name| has_gone(&name));
+    let names_gone = |one: &Resource| one.targets(kind).any(has_gone);
     for (name, form) in forms {
         match form {
             Form::Known(_) if has_gone(name) => {}

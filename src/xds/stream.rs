@@ -33,6 +33,11 @@ use crate::xds::virtual_hosts;
 /// The most names that one stream may ask for or bring along, over all types.
 pub const MAX_NAMES: usize = 200_000;
 
+/// The most bytes that these names may take, with the versions of those that it brings along: so
+/// many names of 160 bytes. Envoy's and Locum's have 50, and nobody's name need be longer because
+/// others are few.
+pub const MAX_NAME_BYTES: usize = 32 << 20;
+
 /// How long clusters that a proxy has not acknowledged hold up other clusters. Envoy acknowledges
 /// none before all are warm, and a name server that says nothing takes it half a minute. The time
 /// doubles with each response under way.
@@ -51,8 +56,14 @@ pub const MAX_NOTICES: usize = 2 * (Kind::ALL.len() - 2);
 
 /// A proxy asked for more than the limits allow; its stream is to be ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the stream asks for {0} names; the limit is {MAX_NAMES}")]
-pub struct TooManyNames(pub usize);
+pub enum OverLimit {
+    /// More than [`MAX_NAMES`].
+    #[error("the stream asks for {0} names; the limit is {MAX_NAMES}")]
+    Names(usize),
+    /// More than [`MAX_NAME_BYTES`].
+    #[error("the names that the stream asks for take {0} bytes; the limit is {MAX_NAME_BYTES}")]
+    Bytes(usize),
+}
 
 /// Whether the proxy had an answer for all that it refers to when its subscriptions were of these
 /// epochs.
@@ -72,6 +83,8 @@ pub struct Stream {
     snapshot: Option<Arc<Snapshot>>,
     order: Order,
     nonces: u64,
+    /// The most bytes that the names which are kept for the proxy may take.
+    bytes: usize,
     deadline: Option<Duration>,
     /// Whether something that the proxy is to be sent has to wait for something else.
     is_held_back: bool,
@@ -93,6 +106,7 @@ impl Stream {
             snapshot: None,
             order: Order::default(),
             nonces: 0,
+            bytes: 0,
             deadline: None,
             is_held_back: false,
             complete: Complete::default(),
@@ -115,12 +129,13 @@ impl Stream {
         self.variant
     }
 
+    /// The type of the service that it is a stream of; nothing if all come over it.
+    pub fn only(&self) -> Option<Kind> {
+        self.only
+    }
+
     /// Takes in a message of the proxy, of the stream's variant.
-    pub fn request<R: Request>(
-        &mut self,
-        now: Duration,
-        request: &R,
-    ) -> Result<Output, TooManyNames> {
+    pub fn request<R: Request>(&mut self, now: Duration, request: &R) -> Result<Output, OverLimit> {
         let mut output = Output::default();
         let Some(kind) = self.kind_of(request) else {
             output.events.push(Event::UnknownType {
@@ -137,12 +152,26 @@ impl Stream {
             self.answer(now, kind, request, &mut output);
         }
         self.subscribe(kind, request);
-        let names = self.subscriptions.values().map(Subscription::size).sum();
-        if names > MAX_NAMES {
-            return Err(TooManyNames(names));
-        }
+        self.check_limits(request)?;
         self.advance(now, &mut output);
         Ok(output)
+    }
+
+    /// Whether what is kept for the proxy is not too much, with what a request has added.
+    fn check_limits(&mut self, request: &impl Request) -> Result<(), OverLimit> {
+        let names = self.subscriptions.values().map(Subscription::size).sum();
+        if names > MAX_NAMES {
+            return Err(OverLimit::Names(names));
+        }
+        // Each name is looked at only where all that was said since would be too much.
+        self.bytes += request.bytes_of_names();
+        if self.bytes > MAX_NAME_BYTES {
+            self.bytes = self.subscriptions.values().map(Subscription::bytes).sum();
+        }
+        if self.bytes > MAX_NAME_BYTES {
+            return Err(OverLimit::Bytes(self.bytes));
+        }
+        Ok(())
     }
 
     /// What a request is about, if it is served on this stream. The protocol: a stream of one type's
@@ -193,7 +222,8 @@ impl Stream {
         if ended {
             output.events.push(Event::RefusalsChanged);
         }
-        self.snapshot = Some(snapshot);
+        let before = self.snapshot.replace(snapshot);
+        self.tell_of_no_hosts(before.as_deref());
         self.advance(now, &mut output);
         output
     }
@@ -286,6 +316,7 @@ impl Stream {
         self.subscriptions.insert(kind, subscription);
         if kind == Kind::VirtualHost && self.subscriptions[&kind].began_empty() {
             self.expect_virtual_hosts(&self.held_routes());
+            self.tell_of_no_hosts(None);
         }
         // One that comes back is sent the clusters that have changed before it gets to these.
         if kind == Kind::Endpoint && self.subscriptions.contains_key(&Kind::Cluster) {
@@ -334,6 +365,24 @@ impl Stream {
                 hosts.owe(&virtual_hosts::every(&route.name).into());
             }
             there.for_each(|host| hosts.lost(&host.name));
+        }
+    }
+
+    /// Which routes a proxy has is not known on a stream of virtual hosts alone. It may have those
+    /// without any, and warm until it hears so: it is told once of each that has come to be one.
+    fn tell_of_no_hosts(&mut self, before: Option<&Snapshot>) {
+        let hosts = self.subscriptions.get_mut(&Kind::VirtualHost);
+        let (Some(hosts), Some(snapshot)) = (hosts, &self.snapshot) else {
+            return;
+        };
+        if self.only.is_none() || (before.is_none() && !hosts.began_empty()) {
+            return;
+        }
+        let known = |route: &&Arc<str>| {
+            before.is_some_and(|before| before.without_hosts().contains(&**route))
+        };
+        for route in snapshot.without_hosts().iter().filter(|it| !known(it)) {
+            hosts.owe(&virtual_hosts::every(route).into());
         }
     }
 }

@@ -5,7 +5,9 @@
 //! [`crate::xds::stream`] and [`crate::xds::order`] add those.
 
 mod answers;
+mod claim;
 mod held;
+mod size;
 mod unchecked;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -169,24 +171,6 @@ impl Subscription {
         self.forget_outside();
     }
 
-    /// Notes that the proxy came with a set of this version, in which may be anything.
-    pub fn claim(&mut self, version: Version) {
-        self.touch_all();
-        self.has_foreign = true;
-        self.began_empty = false;
-        // The set that is to replace it may be empty.
-        self.greeting_due = self.wildcard;
-        let names = self.names.iter();
-        self.held
-            .extend(names.map(|name| (name.clone(), Held::part_of(&version))));
-        self.claimed = Some(version);
-    }
-
-    /// Whether the proxy came with a set of which nothing is known, and may hold any name.
-    pub fn is_unlisted(&self) -> bool {
-        self.wildcard && self.claimed.is_some()
-    }
-
     /// Whether this is the nonce of the last response that was sent. A notice makes that before it
     /// none that is past: the proxy need not have seen it to know what it brings, which is nothing,
     /// and one that lets go of its last name meanwhile will never answer it.
@@ -264,13 +248,6 @@ impl Subscription {
     /// The names the proxy asks for one by one.
     pub fn names(&self) -> &BTreeSet<Arc<str>> {
         &self.names
-    }
-
-    /// How many names it holds, where it holds the most: a name may stand in each of its lists.
-    pub fn size(&self) -> usize {
-        let told = self.owed.len().max(self.absent.len());
-        let asked = self.questions.as_ref().map_or(0, BTreeSet::len);
-        self.names.len().max(self.held.len()).max(told) + asked
     }
 
     /// Whether the proxy came with nothing of this type, as one that has just started.
@@ -375,9 +352,8 @@ impl Subscription {
     /// The endpoints of those of `clusters` that the proxy may have in some form.
     pub fn endpoints_of_changed(&self, clusters: &[Arc<Resource>]) -> Vec<Arc<str>> {
         let changed = clusters.iter().filter(|one| self.may_have(&one.name));
-        let references = changed.flat_map(|cluster| &cluster.references);
-        let endpoints = references.filter(|(kind, _)| *kind == Kind::Endpoint);
-        endpoints.map(|(_, name)| name.clone()).collect()
+        let endpoints = changed.flat_map(|cluster| cluster.targets(Kind::Endpoint));
+        endpoints.cloned().collect()
     }
 
     /// The oldest response under way that carries `name`.
@@ -462,43 +438,6 @@ impl Subscription {
     pub fn clear(&mut self, name: &Arc<str>) {
         self.touch(name);
         self.refused.remove(name);
-    }
-
-    /// Finds out whether the set that the proxy came with is what it is to have anyway.
-    fn recognise(&mut self, kind: Kind, snapshot: &Snapshot) {
-        if self.claimed.is_none() {
-            return;
-        }
-        let wanted = snapshot.of_kind(kind).filter(|one| self.wants(&one.name));
-        self.has_all_of(wanted.cloned().collect());
-    }
-
-    /// Takes in what may be the set that the proxy came with, in the order of names.
-    pub fn recall(&mut self, set: Vec<Arc<Resource>>) {
-        if self.claimed.is_some() {
-            self.has_all_of(set);
-        }
-    }
-
-    /// Notes that the proxy has these and nothing else, if they make the version that it came with.
-    fn has_all_of(&mut self, set: Vec<Arc<Resource>>) {
-        let versions = set.iter().map(|one| (&*one.name, &one.version));
-        if self.claimed != Some(Version::of_set(versions)) {
-            return;
-        }
-        self.touch_all();
-        self.claimed = None;
-        self.greeting_due = false;
-        self.owed.clear();
-        let held = set.into_iter().map(|resource| {
-            let held = Held {
-                form: Some(Form::Known(resource.clone())),
-                ..Held::default()
-            };
-            (resource.name.clone(), held)
-        });
-        self.held = held.collect();
-        self.forget_outside();
     }
 
     /// Whether a response is due even if nothing differs.

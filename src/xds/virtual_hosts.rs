@@ -1,7 +1,7 @@
 //! Virtual hosts that are resources of their own (VHDS), apart from their route configuration.
 //!
 //! Envoy has them in delta only. It is sent all that there are of the route configurations it has,
-//! so a host is there before it is asked for; one that it asks for on demand (the filter
+//! so a host is there before it is asked for, and it is told of those that have none; one that it asks for on demand (the filter
 //! `on_demand`) is answered too, also that there is none. A proxy in the state of the world gets
 //! route configurations that hold all of their virtual hosts.
 //!
@@ -40,8 +40,7 @@ pub fn route_of(name: &str) -> Option<&str> {
 
 /// Whether a route configuration has virtual hosts apart.
 pub(super) fn are_apart(route: &Resource) -> bool {
-    let mut references = route.references.iter();
-    references.any(|(kind, _)| *kind == Kind::VirtualHost)
+    route.targets(Kind::VirtualHost).next().is_some()
 }
 
 /// The virtual hosts of a route configuration.
@@ -51,6 +50,21 @@ pub(super) fn of<'a>(
 ) -> impl Iterator<Item = &'a Arc<Resource>> {
     let all = snapshot.of_kind(Kind::VirtualHost);
     all.filter(move |host| route_of(&host.name) == Some(route))
+}
+
+/// The route configurations that get their virtual hosts by VHDS, over whatever stream, and have none.
+pub(super) fn without_any(snapshot: &Snapshot) -> BTreeSet<Arc<str>> {
+    let hosts = snapshot.of_kind(Kind::VirtualHost);
+    let with: BTreeSet<_> = hosts.filter_map(|host| route_of(&host.name)).collect();
+    let without = snapshot
+        .of_kind(Kind::Route)
+        .filter(|route| !with.contains(&*route.name));
+    let says_so = |route: &&Arc<Resource>| {
+        let message = RouteConfiguration::decode(&*route.body);
+        message.is_ok_and(|message| message.vhds.is_some())
+    };
+    let without = without.filter(says_so);
+    without.map(|route| route.name.clone()).collect()
 }
 
 /// The virtual host that serves a host, which is asked for as `<route configuration>/<host>`. The

@@ -1,14 +1,16 @@
 //! The same protocol with the proxy it is for: a real Envoy takes what it is sent, and needs what
 //! it is sent again. In both variants, which differ in how many resources are sent.
 
+mod endpoints;
 mod extensions;
+mod reconnect;
+mod refusals;
 mod services;
 mod sotw;
 mod virtual_hosts;
 mod warming;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,11 +23,11 @@ use locum::xds::descriptors;
 use locum::xds::kind::Kind;
 use locum::xds::resource::{Readiness, Resource};
 use locum::xds::snapshot::Snapshot;
+use locum_demo::process;
 use prost_reflect::DynamicMessage;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::harness::{BOUND, GATEWAY, Server};
@@ -57,13 +59,9 @@ impl Envoy {
     }
 
     pub(crate) fn start_with(bootstrap: &Value) -> Self {
-        let binary = std::env::var_os("LOCUM_ENVOY").map(PathBuf::from);
-        let binary = binary.filter(|binary| binary.is_file());
-        let binary =
-            binary.expect("no Envoy: run `make envoy` and set LOCUM_ENVOY to what it fetched");
         let folder = tempfile::tempdir().unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let process = Command::new(binary)
+        let process = Command::new(process::envoy().unwrap())
             .arg("--config-yaml")
             .arg(bootstrap.to_string())
             .arg("--admin-address-path")
@@ -367,137 +365,4 @@ async fn takes_every_change(api_type: &str) {
     // Four at first, the changed cluster with its endpoints, the listener, the route, the
     // endpoints.
     assert_eq!(server.sent(), (9, 0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn envoy_is_sent_nothing_again_when_the_server_restarts() {
-    is_sent_nothing_again_after_a_restart(DELTA).await;
-}
-
-async fn is_sent_nothing_again_after_a_restart(api_type: &str) {
-    let server = Server::start().await;
-    let edge = edge().await;
-    let envoy = Envoy::start(server.address, api_type);
-    server.gives(&edge).await;
-    envoy
-        .awaits("listener_manager.total_listeners_active", 1)
-        .await;
-    assert_eq!(server.sent(), (4, 0));
-
-    let address = server.address;
-    server.stop().await;
-    envoy.awaits("control_plane.connected_state", 0).await;
-    assert_eq!(get(edge.listen, "/").await.as_deref(), Some("ok"));
-
-    let server = Server::start_at(address).await;
-    server.gives(&edge).await;
-    assert_eq!(server.sent(), (0, 0));
-    assert_eq!(get(edge.listen, "/").await.as_deref(), Some("ok"));
-
-    let changed = Edge {
-        backend: backend().await,
-        ..edge
-    };
-    server.gives(&changed).await;
-    assert_eq!(server.sent(), (1, 0));
-}
-
-/// What stands before the replicas as a Service does: new connections go to the one that is chosen
-/// at the time, and those there are stay where they are.
-async fn service() -> (SocketAddr, watch::Sender<Option<SocketAddr>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (chosen, replica) = watch::channel(None);
-    tokio::spawn(async move {
-        while let Ok((mut proxy, _)) = listener.accept().await {
-            let Some(replica) = *replica.borrow() else {
-                continue;
-            };
-            tokio::spawn(async move {
-                let mut replica = TcpStream::connect(replica).await?;
-                tokio::io::copy_bidirectional(&mut proxy, &mut replica).await
-            });
-        }
-    });
-    (address, chosen)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn envoy_moves_to_another_replica_and_is_sent_nothing_again() {
-    let took = moves_to_another_replica(DELTA).await;
-    println!("the proxy is with the other replica after {took:?}");
-}
-
-/// Returns how long it took to move.
-async fn moves_to_another_replica(api_type: &str) -> Duration {
-    let (first, second) = (Server::start().await, Server::start().await);
-    let edge = edge().await;
-    let (address, chosen) = service().await;
-    chosen.send_replace(Some(first.address));
-    let envoy = Envoy::start(address, api_type);
-    first.gives(&edge).await;
-    envoy
-        .awaits("listener_manager.total_listeners_active", 1)
-        .await;
-    assert_eq!(first.sent(), (4, 0));
-    let updates = envoy.stat("listener_manager.lds.update_success").await;
-
-    chosen.send_replace(Some(second.address));
-    let begun = Instant::now();
-    tokio::join!(first.stop(), second.gives(&edge));
-    let took = begun.elapsed();
-    assert_eq!(second.sent(), (0, 0));
-    assert_eq!(get(edge.listen, "/").await.as_deref(), Some("ok"));
-    // It heard nothing at all: not even an empty update.
-    assert_eq!(
-        envoy.stat("listener_manager.lds.update_success").await,
-        updates
-    );
-
-    let changed = Edge {
-        backend: backend().await,
-        ..edge
-    };
-    second.gives(&changed).await;
-    assert_eq!(second.sent(), (1, 0));
-    took
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn envoy_refuses_one_of_a_hundred_and_gets_the_others() {
-    // At first four; then a hundred and the bad one, the hundred once more, and the mended one.
-    assert_eq!(refuses_one_of_many(DELTA).await, (4 + 101 + 100 + 1, 1));
-}
-
-/// Returns how many resources were sent and how many responses refused.
-async fn refuses_one_of_many(api_type: &str) -> (u64, u64) {
-    let server = Server::start().await;
-    let good = edge().await;
-    let envoy = Envoy::start(server.address, api_type);
-    server.gives(&good).await;
-    let mut resources = good.resources();
-    let cluster = |name: &str, policy: &str| {
-        let message = json!({"name": name, "type": "STATIC", "lb_policy": policy});
-        resource(Kind::Cluster, name, &message).with_owners(["its owner"])
-    };
-    resources.extend((0..100).map(|index| cluster(&format!("x{index}"), "ROUND_ROBIN")));
-    let mut with_bad = resources.clone();
-    // A static cluster provides no balancer of its own.
-    with_bad.push(cluster("bad", "CLUSTER_PROVIDED"));
-    server.publishes(with_bad).await;
-    let refused = server.shared.clients.refusals().borrow().clone();
-    let [refused] = &*refused else {
-        panic!("{refused:?}");
-    };
-    assert_eq!(&*refused.resource.name, "bad");
-    assert_eq!(*refused.resource.owners, ["its owner"]);
-    assert!(refused.message.contains("bad"), "{}", refused.message);
-    // Locum's own, the edge's and the hundred.
-    envoy.awaits("cluster_manager.active_clusters", 102).await;
-
-    resources.push(cluster("bad", "ROUND_ROBIN"));
-    server.publishes(resources).await;
-    envoy.awaits("cluster_manager.active_clusters", 103).await;
-    assert!(server.shared.clients.refusals().borrow().is_empty());
-    server.sent()
 }

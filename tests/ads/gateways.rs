@@ -4,9 +4,10 @@ use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
 use locum::xds::clients::Detail;
 use locum::xds::proxy::Admission;
+use tokio::time::timeout;
 use tonic::Code;
 
-use crate::harness::{GATEWAY, Log, Server, eventually};
+use crate::harness::{BOUND, GATEWAY, Log, Server, eventually};
 
 #[tokio::test]
 async fn each_gateway_has_its_own_resources() {
@@ -188,4 +189,22 @@ async fn what_a_proxy_has_is_told_while_it_is_connected() {
         server.shared.clients.count(GATEWAY) == 0
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_comes_back_before_its_old_connection_has_ended_is_one() {
+    let server = Server::start().await;
+    server.serve(GATEWAY, "cluster a:1").await;
+    let clients = &server.shared.clients;
+    let revision = server.shared.board.published(GATEWAY).revision;
+    let mut old = server.connect(GATEWAY).await;
+    old.play("> cluster\n< cluster a:1").await;
+    assert_eq!(clients.behind(GATEWAY, revision), ["proxy"]);
+    let mut new = server.connect(GATEWAY).await;
+    new.play("> cluster\n< cluster a:1\n> cluster ack").await;
+    timeout(BOUND, clients.caught_up(GATEWAY, revision))
+        .await
+        .expect("the new connection's is what counts");
+    assert_eq!(clients.count(GATEWAY), 1);
+    assert_eq!(clients.settled().len(), 1);
 }

@@ -16,7 +16,6 @@ mod extensions;
 mod gateways;
 mod grpc;
 mod health;
-mod hostile;
 mod lifecycle;
 mod limits;
 mod load_reports;

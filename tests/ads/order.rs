@@ -3,6 +3,18 @@
 
 use crate::harness::play;
 
+/// A proxy that has a route to cluster `a`.
+const BEGINNING: &str = "serve cluster a:1, listener l:1 > r, route r:1 > a
+     > cluster
+     < cluster a:1
+     > cluster ack
+     > listener
+     < listener l:1
+     > listener ack
+     > route +r
+     < route r:1
+     > route ack\n";
+
 #[tokio::test]
 async fn routes_to_a_new_cluster_wait_for_its_endpoints() {
     play(
@@ -35,17 +47,8 @@ async fn routes_to_a_new_cluster_wait_for_its_endpoints() {
 
 #[tokio::test]
 async fn routes_are_not_held_up_by_what_is_edited_while_they_wait() {
-    play(
-        "serve cluster a:1, listener l:1 > r, route r:1 > a
-         > cluster
-         < cluster a:1
-         > cluster ack
-         > listener
-         < listener l:1
-         > listener ack
-         > route +r
-         < route r:1
-         > route ack
+    play(&format!(
+        "{BEGINNING}
          serve cluster a:1, cluster b:1, listener l:1 > r, route r:2 > a b
          < cluster b:1
          serve cluster a:1, cluster b:1, cluster c:1, listener l:1 > r, route r:3 > a b c
@@ -56,24 +59,15 @@ async fn routes_are_not_held_up_by_what_is_edited_while_they_wait() {
          > route ack
          < nothing
          > cluster ack
-         < route r:3",
-    )
+         < route r:3"
+    ))
     .await;
 }
 
 #[tokio::test]
 async fn routes_that_waited_and_were_taken_back_are_not_sent() {
-    play(
-        "serve cluster a:1, listener l:1 > r, route r:1 > a
-         > cluster
-         < cluster a:1
-         > cluster ack
-         > listener
-         < listener l:1
-         > listener ack
-         > route +r
-         < route r:1
-         > route ack
+    play(&format!(
+        "{BEGINNING}
          serve cluster a:1, cluster b:1, listener l:1 > r, route r:2 > a b
          < cluster b:1
          serve cluster a:1, cluster b:1, listener l:1 > r, route r:1 > a
@@ -83,24 +77,15 @@ async fn routes_that_waited_and_were_taken_back_are_not_sent() {
          < cluster c:1
          < nothing
          > cluster ack
-         < route r:3",
-    )
+         < route r:3"
+    ))
     .await;
 }
 
 #[tokio::test]
 async fn routes_that_waited_are_not_sent_once_what_they_need_is_to_go() {
-    play(
-        "serve cluster a:1, listener l:1 > r, route r:1 > a
-         > cluster
-         < cluster a:1
-         > cluster ack
-         > listener
-         < listener l:1
-         > listener ack
-         > route +r
-         < route r:1
-         > route ack
+    play(&format!(
+        "{BEGINNING}
          serve cluster a:1, cluster b:1, listener l:1 > r, route r:2 > a b
          < cluster b:1
          serve cluster a:1, cluster c:1, listener l:1 > r, route r:3 > a c
@@ -109,8 +94,8 @@ async fn routes_that_waited_are_not_sent_once_what_they_need_is_to_go() {
          < cluster c:1 -b
          < nothing
          > cluster ack
-         < route r:3",
-    )
+         < route r:3"
+    ))
     .await;
 }
 
@@ -227,23 +212,14 @@ async fn endpoints_alone_go_at_once() {
 
 #[tokio::test]
 async fn a_route_to_a_new_dns_cluster_waits_for_its_names_and_then_goes() {
-    play(
-        "serve cluster a:1, listener l:1 > r, route r:1 > a
-         > cluster
-         < cluster a:1
-         > cluster ack
-         > listener
-         < listener l:1
-         > listener ack
-         > route +r
-         < route r:1
-         > route ack
+    play(&format!(
+        "{BEGINNING}
          serve cluster a:1, cluster d:1 dns, cluster e:1 > a d, listener l:1 > r, route r:2 > e
          < cluster d:1 e:1
          > cluster ack
          < nothing
-         < route r:2",
-    )
+         < route r:2"
+    ))
     .await;
 }
 
@@ -300,26 +276,17 @@ async fn clusters_that_warm_slowly_hold_up_other_clusters_for_a_moment_only() {
 #[tokio::test]
 async fn a_cluster_whose_endpoints_are_acknowledged_needs_no_acknowledgement_of_its_own() {
     let start = std::time::Instant::now();
-    play(
-        "serve cluster a:1, listener l:1 > r, route r:1 > a
-         > cluster
-         < cluster a:1
-         > cluster ack
-         > listener
-         < listener l:1
-         > listener ack
+    play(&format!(
+        "{BEGINNING}
          > endpoint
-         > route +r
-         < route r:1
-         > route ack
          serve cluster a:1, cluster b:1 eds, cluster slow:1 dns, endpoint b:1, listener l:1 > r, route r:2 > b
          < cluster b:1 slow:1
          > endpoint +b
          < endpoint b:1
          < nothing
          > endpoint ack
-         < route r:2",
-    )
+         < route r:2"
+    ))
     .await;
     assert!(start.elapsed() < locum::xds::order::ACK_BOUND);
 }
@@ -376,6 +343,37 @@ async fn routes_wait_for_an_aggregate_that_may_be_gone_and_has_to_wait() {
          > cluster ack
          < listener l:1
          > route +r
+         < route r:1",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_route_that_refers_to_itself_is_sent() {
+    play(
+        "serve route r:1 > route=r
+         > route +r
+         < route r:1",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_asked_for_again_is_waited_for_again() {
+    play(
+        "serve cluster a:1
+         > cluster +a
+         < cluster a:1
+         > cluster ack
+         > route +r
+         < route -r
+         > route ack
+         > cluster -a
+         > cluster +a
+         < cluster a:1
+         serve cluster a:1, route r:1 > a
+         < nothing
+         > cluster ack
          < route r:1",
     )
     .await;

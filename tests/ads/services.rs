@@ -1,15 +1,22 @@
 //! A service for each type: streams that carry one type alone.
 
 use envoy_types::pb::envoy::config::core::v3::Node;
-use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
+use envoy_types::pb::envoy::service::discovery::v3::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest,
+};
 use envoy_types::pb::envoy::service::endpoint::v3::endpoint_discovery_service_client::EndpointDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::route::v3::route_discovery_service_client::RouteDiscoveryServiceClient;
+use envoy_types::pb::envoy::service::route::v3::virtual_host_discovery_service_client::VirtualHostDiscoveryServiceClient;
+use locum::xds::clients::Detail;
+use locum::xds::json;
 use locum::xds::kind::Kind;
+use locum::xds::snapshot::Snapshot;
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Streaming};
 
-use crate::harness::{BOUND, GATEWAY, Server, eventually};
+use crate::harness::{BOUND, GATEWAY, Server, eventually, resource};
 
 /// Routes to clusters of which a stream that carries routes alone cannot know anything.
 const ROUTES: &str = "cluster a:1 eds, endpoint a:1, listener l:1 > r, route r:1 > a";
@@ -52,12 +59,7 @@ async fn a_stream_of_one_type_implies_it_and_waits_for_no_other() {
     assert_eq!(response.type_url, Kind::Route.type_url());
     assert_eq!(response.resources[0].name, "r");
 
-    let acknowledgement = DeltaDiscoveryRequest {
-        type_url: Kind::Route.type_url().into(),
-        response_nonce: response.nonce,
-        ..Default::default()
-    };
-    requests.send(acknowledgement).await.unwrap();
+    requests.send(acknowledged(response)).await.unwrap();
     let revision = server.shared.board.published(GATEWAY).revision;
     let caught_up = server.shared.clients.caught_up(GATEWAY, revision);
     tokio::time::timeout(BOUND, caught_up).await.unwrap();
@@ -65,6 +67,68 @@ async fn a_stream_of_one_type_implies_it_and_waits_for_no_other() {
     // What is gone goes at once.
     server.serve(GATEWAY, "cluster a:1").await;
     assert_eq!(next(&mut responses).await.removed_resources, ["r"]);
+}
+
+/// Answers a response.
+fn acknowledged(response: DeltaDiscoveryResponse) -> DeltaDiscoveryRequest {
+    DeltaDiscoveryRequest {
+        type_url: response.type_url,
+        response_nonce: response.nonce,
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn streams_of_one_type_are_one_proxy_which_has_what_all_of_them_have() {
+    let server = Server::start().await;
+    server.serve(GATEWAY, "endpoint a:1, route r:1").await;
+    let clients = &server.shared.clients;
+    let revision = server.shared.board.published(GATEWAY).revision;
+    let has = || {
+        clients
+            .settled()
+            .iter()
+            .map(|it| it.revision)
+            .collect::<Vec<_>>()
+    };
+    let ask = |name: &str| DeltaDiscoveryRequest {
+        node: node(),
+        resource_names_subscribe: vec![name.into()],
+        ..Default::default()
+    };
+
+    let address = format!("http://{}", server.address);
+    let client = RouteDiscoveryServiceClient::connect(address.clone()).await;
+    let (routes, receiver) = mpsc::channel(16);
+    let stream = client
+        .unwrap()
+        .delta_routes(ReceiverStream::new(receiver))
+        .await;
+    let mut of_routes = stream.unwrap().into_inner();
+    let client = EndpointDiscoveryServiceClient::connect(address).await;
+    let (endpoints, receiver) = mpsc::channel(16);
+    let stream = client
+        .unwrap()
+        .delta_endpoints(ReceiverStream::new(receiver))
+        .await;
+    let mut of_endpoints = stream.unwrap().into_inner();
+
+    routes.send(ask("r")).await.unwrap();
+    endpoints.send(ask("a")).await.unwrap();
+    let answer = acknowledged(next(&mut of_routes).await);
+    let last = acknowledged(next(&mut of_endpoints).await);
+    routes.send(answer).await.unwrap();
+    eventually("one of the streams has all", || {
+        let reports = clients.reports(Detail::Counts);
+        reports.iter().any(|one| one.settled_revision == revision)
+    })
+    .await;
+    assert_eq!((clients.count(GATEWAY), has()), (1, vec![0]));
+    assert_eq!(clients.behind(GATEWAY, revision), ["proxy"]);
+    endpoints.send(last).await.unwrap();
+    let caught_up = clients.caught_up(GATEWAY, revision);
+    tokio::time::timeout(BOUND, caught_up).await.unwrap();
+    assert_eq!((clients.count(GATEWAY), has()), (1, vec![revision]));
 }
 
 #[tokio::test]
@@ -94,6 +158,44 @@ async fn a_stream_of_one_type_serves_no_other_and_lives_on() {
     let response = next(&mut responses).await;
     assert_eq!(response.type_url, Kind::Endpoint.type_url());
     assert_eq!(response.resources.len(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_of_virtual_hosts_tells_once_which_routes_have_none() {
+    let server = Server::start().await;
+    let routes = |name: &str| {
+        let message = json!({
+            "@type": Kind::Route.type_url(),
+            "name": name,
+            "vhds": {"config_source": {"ads": {}}},
+        });
+        json::read(&message).unwrap()
+    };
+    let host = resource(Kind::VirtualHost, "with/a:1");
+    let plain = resource(Kind::Route, "plain:1");
+    let snapshot = Snapshot::new([routes("with"), routes("none"), host, plain], None);
+    server.shared.board.publish(GATEWAY, snapshot.clone());
+    let address = format!("http://{}", server.address);
+    let client = VirtualHostDiscoveryServiceClient::connect(address).await;
+    let (requests, receiver) = mpsc::channel(16);
+    let stream = ReceiverStream::new(receiver);
+    let stream = client.unwrap().delta_virtual_hosts(stream).await;
+    let mut responses = stream.unwrap().into_inner();
+    let first = DeltaDiscoveryRequest {
+        node: node(),
+        ..Default::default()
+    };
+    requests.send(first).await.unwrap();
+    let response = next(&mut responses).await;
+    assert_eq!(response.removed_resources, ["none/*"]);
+    assert_eq!(response.resources[0].name, "with/a");
+    requests.send(acknowledged(response)).await.unwrap();
+
+    let snapshot = snapshot.with(routes("later"));
+    server.shared.board.publish(GATEWAY, snapshot);
+    let response = next(&mut responses).await;
+    assert_eq!(response.removed_resources, ["later/*"]);
+    assert!(response.resources.is_empty());
 }
 
 #[tokio::test]

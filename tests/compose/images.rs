@@ -7,6 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
+use locum_demo::process;
+
 use crate::docker::{Docker, repository};
 
 /// Locum's image.
@@ -46,8 +48,7 @@ pub(crate) fn locum(docker: &Docker) -> anyhow::Result<()> {
 
 /// Makes an image of Envoy.
 pub(crate) fn envoy(docker: &Docker) -> anyhow::Result<()> {
-    let envoy = std::env::var_os("LOCUM_ENVOY");
-    let envoy = PathBuf::from(envoy.context("LOCUM_ENVOY names no Envoy: make test-compose")?);
+    let envoy = process::envoy()?;
     let orders = "ENV PATH=/usr/local/bin\nENTRYPOINT [\"envoy\"]\n";
     of_program(docker, &envoy, "/usr/local/bin/envoy", orders, ENVOY)
 }

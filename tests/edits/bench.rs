@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use anyhow::{Context, bail, ensure};
 use locum_demo::ask;
 use locum_demo::echo::{Echo, Identity};
 use locum_demo::manifests::Folder;
-use locum_demo::process::Process;
+use locum_demo::process::{Process, envoy};
 use serde_json::Value;
 
 use crate::manifests::{Files, GATEWAYS, Place};
@@ -362,17 +362,4 @@ fn sorted<'a>(resources: impl Iterator<Item = &'a Value>) -> Vec<String> {
 async fn is_well(address: SocketAddr, path: &str) -> bool {
     let answer = ask::get(address, "localhost", path).await;
     answer.is_ok_and(|answer| answer.status == 200)
-}
-
-/// The Envoy to test with.
-fn envoy() -> anyhow::Result<PathBuf> {
-    let named = std::env::var_os("LOCUM_ENVOY").map(PathBuf::from);
-    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/envoy-1.40.0/envoy");
-    let path = named.unwrap_or(fetched);
-    ensure!(
-        path.is_file(),
-        "no Envoy at {}: get it with `make envoy`, or name one in LOCUM_ENVOY",
-        path.display()
-    );
-    Ok(path)
 }

@@ -1,6 +1,6 @@
 //! One running Envoy that is served snapshots and asked what it has made of them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,13 +10,13 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use locum::bootstrap::{AdminAddress, Bootstrap, XdsAddress};
-use locum::proxy::Binary;
 use locum::resource::ObjectName;
 use locum::xds::clients::Detail;
 use locum::xds::config_dump::{self, ConfigDump, Contents};
 use locum::xds::message::Variant;
 use locum::xds::server::{self, Listener, Shared};
 use locum::xds::snapshot::Snapshot;
+use locum_demo::process;
 use tokio::net::{UnixListener, UnixStream};
 
 /// How long Envoy may take to make a snapshot its own.
@@ -43,12 +43,8 @@ impl Drop for Envoy {
 }
 
 impl Envoy {
-    /// Starts an Envoy beside a server that has nothing for it yet. `make test` names the binary.
+    /// Starts an Envoy beside a server that has nothing for it yet.
     pub(crate) async fn start(variant: Variant) -> Self {
-        let named = std::env::var_os("LOCUM_ENVOY").map(PathBuf::from);
-        let binary = Binary::find(named.as_deref())
-            .await
-            .expect("this test needs Envoy; `make envoy` fetches it");
         let folder = tempfile::tempdir().unwrap();
         let xds = folder.path().join("xds");
         let shared = Shared::default();
@@ -70,7 +66,7 @@ impl Envoy {
         let file = folder.path().join("bootstrap.yaml");
         std::fs::write(&file, bootstrap.yaml()).unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let process = Command::new(binary.path)
+        let process = Command::new(process::envoy().unwrap())
             .args([
                 "--disable-hot-restart",
                 "--concurrency",

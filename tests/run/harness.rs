@@ -4,13 +4,14 @@
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use locum_demo::process::envoy;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -48,19 +49,6 @@ pub(crate) fn free_port() -> u16 {
             return port;
         }
     }
-}
-
-/// The Envoy to test with.
-pub(crate) fn envoy() -> PathBuf {
-    let named = std::env::var_os("LOCUM_ENVOY").map(PathBuf::from);
-    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/envoy-1.40.0/envoy");
-    let path = named.unwrap_or(fetched);
-    assert!(
-        path.is_file(),
-        "no Envoy at {}: get it with `make envoy`, or name one in LOCUM_ENVOY",
-        path.display()
-    );
-    path
 }
 
 /// The command under test.
@@ -117,7 +105,7 @@ impl Stage {
         let mut command = locum();
         command.arg("run").arg("-f").arg(self.manifests());
         command.arg("--state-dir").arg(self.state());
-        command.arg("--envoy").arg(envoy());
+        command.arg("--envoy").arg(envoy().unwrap());
         command.args(["--xds-address", xds]);
         command.args(["--admin-address", "127.0.0.1:0"]);
         command

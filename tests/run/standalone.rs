@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output};
 
+use locum_demo::process::envoy;
 use rustix::process::Signal;
 use tempfile::{NamedTempFile, TempDir};
 
-use crate::harness::{envoy, free_port, get, locum, signal, status, until};
+use crate::harness::{free_port, get, locum, signal, status, until};
 
 /// A process that is killed when this is dropped.
 pub(crate) struct Process(pub(crate) Child);
@@ -94,7 +95,7 @@ impl Envoy {
         command.args(["--ready-port", &ready.port().to_string()]);
         succeeds(&mut command);
         let log = File::create(folder.path().join("log")).unwrap();
-        let mut command = Command::new(envoy());
+        let mut command = Command::new(envoy().unwrap());
         command.arg("-c").arg(folder.path().join("envoy.yaml"));
         command.args(["--use-dynamic-base-id", "--concurrency", "2"]);
         let process = Process(command.stderr(log).spawn().unwrap());

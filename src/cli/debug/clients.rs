@@ -1,21 +1,22 @@
-//! `locum debug clients`: the connected proxies, a line for each.
+//! `locum debug clients`: the connected proxies, a line for each of their streams.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Args;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::Admin;
 use crate::cli::output::{Format, write_document};
-use crate::xds::clients::Report;
+use crate::xds::clients::{CERTIFICATE_NOTICE, Report};
 
 /// Show the connected proxies, and how far each is
 ///
 /// ACKED is the revision of the Gateway's configuration that the proxy has acknowledged in full,
 /// SENT the one that it is being told; PENDING is how many resources it has not answered, and how
-/// long the oldest waits; XDS is the variant of the protocol, delta or sotw. What a proxy refuses
-/// stands below, in its own words, and whose certificate runs out within a week.
+/// long the oldest waits; XDS is the variant of the protocol, delta or sotw. A proxy that asks for
+/// each type apart, without ADS, has a line for each of its streams. What a proxy refuses stands
+/// below, in its own words, and whose certificate runs out within a week.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   locum debug clients
@@ -27,9 +28,6 @@ pub(super) struct Options {
     #[arg(short, long, env = "LOCUM_OUTPUT", value_name = "FORMAT")]
     output: Option<Format>,
 }
-
-/// How long before a certificate runs out that is said.
-const SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 const HEAD: [&str; 10] = [
     "GATEWAY",
@@ -73,7 +71,7 @@ fn in_lines(clients: &[Report], now: Timestamp) -> String {
         }
         let soon = client
             .certificate_expires
-            .filter(|at| at.duration_since(now) < SOON);
+            .filter(|at| at.duration_since(now) < CERTIFICATE_NOTICE);
         if let Some(at) = soon {
             let when = match at > now {
                 true => format!("runs out in {}", age(now, at)),

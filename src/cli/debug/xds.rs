@@ -148,9 +148,12 @@ fn told(answer: &XdsAnswer) -> Contents {
 
 /// What this Envoy has said against the resource.
 fn refusal<'a>(answer: &'a XdsAnswer, node: &str, difference: &Difference) -> Option<&'a String> {
-    let client = answer.clients.iter().find(|client| client.node == node)?;
-    let of_kind = client.types.get(difference.kind.name())?;
-    of_kind.refused.get(&difference.name)
+    // It may have a stream for each type.
+    let mut streams = answer.clients.iter().filter(|client| client.node == node);
+    streams.find_map(|client| {
+        let of_kind = client.types.get(difference.kind.name())?;
+        of_kind.refused.get(&difference.name)
+    })
 }
 
 fn in_words(

@@ -53,18 +53,18 @@ impl References {
                 }
                 match &held.form {
                     Some(Form::Known(resource)) => {
-                        references.passing.extend(targets(resource, kind));
+                        references.passing.extend(resource.targets(kind).cloned());
                     }
                     Some(Form::Foreign(_)) => references.unknown = true,
                     None => {}
                 }
                 for doubted in &held.doubted {
-                    references.passing.extend(targets(doubted, kind));
+                    references.passing.extend(doubted.targets(kind).cloned());
                 }
             }
             let outstanding = subscription.outstanding.iter();
             for resource in outstanding.flat_map(Outstanding::forms) {
-                references.passing.extend(targets(resource, kind));
+                references.passing.extend(resource.targets(kind).cloned());
             }
         }
         references
@@ -154,20 +154,12 @@ fn may_have_some(subscriptions: &Subscriptions, kind: Kind) -> bool {
     };
     let asked = subscriptions.get(&leads_there).into_iter();
     let mut held = asked.flat_map(|subscription| subscription.held().values());
-    let leads = |resource: &Arc<Resource>| targets(resource, kind).next().is_some();
+    let leads = |resource: &Arc<Resource>| resource.targets(kind).next().is_some();
     held.any(|held| match &held.form {
         Some(Form::Known(resource)) => leads(resource) || held.doubted.iter().any(leads),
         Some(Form::Foreign(_)) => true,
         None => held.doubted.iter().any(leads),
     })
-}
-
-/// The names of a kind that a resource refers to.
-pub(in crate::xds) fn targets(resource: &Resource, kind: Kind) -> impl Iterator<Item = Arc<str>> {
-    let references = resource.references.iter();
-    references
-        .filter(move |(of, _)| *of == kind)
-        .map(|(_, name)| name.clone())
 }
 
 /// Whether resources of one kind can refer to those of another.

@@ -10,16 +10,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::service::Routes;
 use tonic::{Request, Status};
 
 use super::complaints::Complaints;
+use super::places::Places;
 use super::requests::{Requests, must_be_plain};
 use super::stream::Session;
-use super::{MAX_STREAMS, Shared, responses};
+use super::{Shared, responses};
 use crate::trust::Peer;
 use crate::xds::kind::Kind;
 use crate::xds::message;
@@ -80,7 +81,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 pub(super) struct Discovery {
     pub(super) shared: Shared,
     pub(super) complaints: Arc<Complaints>,
-    pub(super) places: Arc<Semaphore>,
+    pub(super) places: Arc<Places>,
 }
 
 /// One method of a service; its requests say of which variant.
@@ -154,26 +155,23 @@ impl Discovery {
     where
         R: message::Request + prost::Message + Default + 'static,
     {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
-            self.shared.metrics.rejected();
-            return Err(Status::resource_exhausted(format!(
-                "{MAX_STREAMS} streams are open already"
-            )));
-        };
         let request = Request::from_http(request);
+        let peer = Peer::of(&request);
+        let place = self.places.take(peer.gateway()).map_err(|full| {
+            self.shared.metrics.rejected();
+            Status::resource_exhausted(full.to_string())
+        })?;
         let (sender, said) = mpsc::channel(MAX_RESPONSES + MAX_NOTICES + 1);
         let session = Box::new(Session {
             shared: self.shared.clone(),
             complaints: self.complaints.clone(),
-            peer: Peer::of(&request),
+            peer,
+            place,
             only,
             requests: Requests::<R>::of(Body::new(request.into_inner())),
             responses: sender,
         });
-        tokio::spawn(async move {
-            session.run().await;
-            drop(place);
-        });
+        tokio::spawn(session.run());
         Ok(responses::answer(R::VARIANT, said))
     }
 }

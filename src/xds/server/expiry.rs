@@ -10,10 +10,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
 
-use crate::xds::clients::Clients;
+use crate::xds::clients::{CERTIFICATE_NOTICE, Clients};
 
-/// How long before.
-const NOTICE: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// How long the same is not said again.
 const AGAIN: SignedDuration = SignedDuration::from_hours(24);
 /// How often certificates are looked at: when somebody came or went, and when nobody did.
@@ -57,7 +55,7 @@ impl Reminders {
         self.0
             .retain(|_, (_, said)| now.duration_since(*said) < AGAIN);
         let soon = certificates.into_iter().filter(|(group, (expires, _))| {
-            let is_soon = expires.duration_since(now) < NOTICE;
+            let is_soon = expires.duration_since(now) < CERTIFICATE_NOTICE;
             let is_said = self
                 .0
                 .get(group)

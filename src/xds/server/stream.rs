@@ -17,6 +17,7 @@ use crate::xds::kind::Kind;
 use crate::xds::message::{Event, Output, Request};
 use crate::xds::proxy::Proxy;
 use crate::xds::server::complaints::Complaints;
+use crate::xds::server::places::Place;
 use crate::xds::server::requests::Requests;
 use crate::xds::server::responses::Said;
 use crate::xds::server::{Published, Shared};
@@ -42,6 +43,7 @@ pub(super) struct Session<R> {
     pub(super) shared: Shared,
     pub(super) complaints: Arc<Complaints>,
     pub(super) peer: Peer,
+    pub(super) place: Place,
     /// The type of the service that it is a stream of; nothing if all come over it.
     pub(super) only: Option<Kind>,
     pub(super) requests: Requests<R>,
@@ -91,6 +93,8 @@ impl<R: Request + prost::Message + Default> Session<R> {
             .ok_or_else(|| Status::cancelled("the stream was closed before its first request"))?;
         let proxy = self.proxy(first.node());
         let proxy = proxy.map_err(|status| self.refuse(status))?;
+        let place = self.place.belong_to(&proxy.gateway);
+        place.map_err(|full| self.refuse(Status::resource_exhausted(full.to_string())))?;
         Ok((proxy, first))
     }
 

@@ -10,7 +10,7 @@ use super::{CLUSTER_PATIENCE, MAX_CLUSTER_RESPONSES, Stream};
 use crate::xds::content::{Content, aggregates_last};
 use crate::xds::kind::Kind;
 use crate::xds::message::{Event, Output, Response, Variant};
-use crate::xds::order::{self, Timely, View, targets};
+use crate::xds::order::{self, Timely, View};
 use crate::xds::resource::Resource;
 use crate::xds::snapshot::Snapshot;
 use crate::xds::subscription::{Difference, Form, Outstanding};
@@ -187,7 +187,7 @@ impl Stream {
                 _ => None,
             });
         let left: BTreeSet<_> = leaving
-            .flat_map(|cluster| targets(&cluster, Kind::Endpoint).collect::<Vec<_>>())
+            .flat_map(|cluster| cluster.targets(Kind::Endpoint).cloned().collect::<Vec<_>>())
             .collect();
         let is_left = |name: &mut Arc<str>| left.contains(name);
         let left = difference.missing.extract_if(.., is_left);

@@ -13,14 +13,18 @@ use crate::xds::kind::Kind;
 use crate::xds::resource::Resource;
 use crate::xds::snapshot::Snapshot;
 
+/// The most bytes that unchecked names take; with more all are unchecked. As long as a proxy answers
+/// nothing, nothing is checked, and it may ask for names and give them up again and again.
+const MAX_BYTES: usize = 1 << 20;
+
 /// The names of which it is to be found out whether the proxy lacks something.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Unchecked {
     /// Every name that stands anywhere.
     #[default]
     All,
-    /// These.
-    Names(BTreeSet<Arc<str>>),
+    /// These, which take so many bytes.
+    Names(BTreeSet<Arc<str>>, usize),
 }
 
 /// What is due of one name.
@@ -47,10 +51,15 @@ impl Subscription {
 
     /// Notes that something may be due of this name, or not any more.
     pub(super) fn uncheck(&mut self, name: &Arc<str>) {
-        if let Unchecked::Names(names) = &mut self.unchecked
-            && !names.contains(name)
-        {
+        let Unchecked::Names(names, bytes) = &mut self.unchecked else {
+            return;
+        };
+        if !names.contains(name) {
             names.insert(name.clone());
+            *bytes += name.len();
+        }
+        if *bytes > MAX_BYTES {
+            self.unchecked = Unchecked::All;
         }
     }
 
@@ -74,10 +83,11 @@ impl Subscription {
     pub fn difference(&mut self, kind: Kind, snapshot: &Snapshot) -> Difference {
         let names = match &mut self.unchecked {
             Unchecked::All => self.every_name(kind, snapshot),
-            Unchecked::Names(names) => std::mem::take(names),
+            Unchecked::Names(names, _) => std::mem::take(names),
         };
         let (difference, left) = self.difference_of(names, kind, snapshot);
-        self.unchecked = Unchecked::Names(left);
+        let bytes = left.iter().map(|name| name.len()).sum();
+        self.unchecked = Unchecked::Names(left, bytes);
         #[cfg(debug_assertions)]
         {
             let all = self.every_name(kind, snapshot);
@@ -159,5 +169,30 @@ impl Difference {
         let send = self.send.iter().map(|resource| &resource.name);
         let (remove, missing) = (self.remove.iter(), self.missing.iter());
         [send.collect(), remove.collect(), missing.collect()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_nobody_checks_take_a_bounded_amount() {
+        let kind = Kind::Endpoint;
+        let mut subscription = Subscription::open(kind, &["a".to_owned()], &[].into());
+        subscription.difference(kind, &Snapshot::default());
+        let long = "x".repeat(MAX_BYTES / 100);
+        for round in 0..1000 {
+            let name = format!("{round}{long}");
+            subscription.subscribe(std::slice::from_ref(&name));
+            subscription.unsubscribe(&[name]);
+            let kept = match &subscription.unchecked {
+                Unchecked::All => 0,
+                Unchecked::Names(names, _) => names.iter().map(|name| name.len()).sum(),
+            };
+            assert!(kept <= MAX_BYTES, "{kept} bytes in round {round}");
+        }
+        let difference = subscription.difference(kind, &Snapshot::default());
+        assert_eq!(difference.missing, ["a".into()]);
     }
 }

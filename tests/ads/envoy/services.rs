@@ -13,7 +13,7 @@ use super::{DELTA, Edge, Envoy, SOTW, ask, backend, bootstrap, edge, get, resour
 use crate::harness::{BOUND, GATEWAY, Server};
 
 /// Where a type comes from.
-fn source(api_type: &str) -> Value {
+pub(super) fn source(api_type: &str) -> Value {
     json!({
         "resource_api_version": "V3",
         "api_config_source": {
@@ -41,7 +41,8 @@ fn publish(server: &Server, edge: &Edge, api_type: &str) {
     server.shared.board.publish(GATEWAY, snapshot);
 }
 
-async fn first_answer(address: SocketAddr) -> (String, String) {
+/// What an address answers as soon as it does: Envoy's workers listen a moment after it says so.
+pub(super) async fn first_answer(address: SocketAddr) -> (String, String) {
     loop {
         if let Some(answer) = ask(address, "test", "/").await {
             return answer;
@@ -63,7 +64,6 @@ async fn takes_every_change(api_type: &str) {
     envoy
         .awaits("listener_manager.total_listeners_active", 1)
         .await;
-    // Its workers listen a moment after it says so.
     let (head, body) = timeout(BOUND, first_answer(edge.listen)).await.unwrap();
     assert_eq!(body, "ok", "{head}");
     let streams = server.shared.clients.reports(Detail::Counts);

@@ -2,10 +2,9 @@
 
 use serde_json::json;
 
-use super::{
-    Edge, Envoy, SOTW, assignment, edge, get, is_sent_nothing_again_after_a_restart,
-    moves_to_another_replica, refuses_one_of_many, resource, takes_every_change,
-};
+use super::reconnect::{is_sent_nothing_again_after_a_restart, moves_to_another_replica};
+use super::refusals::refuses_one_of_many;
+use super::{Edge, Envoy, SOTW, assignment, edge, get, resource, takes_every_change};
 use crate::harness::Server;
 use locum::xds::kind::Kind;
 use locum::xds::resource::{Readiness, Resource};

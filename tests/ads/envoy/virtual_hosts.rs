@@ -8,9 +8,11 @@ use locum::xds::kind::Kind;
 use locum::xds::resource::Resource;
 use locum::xds::snapshot::Snapshot;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
+use super::services::{first_answer, source};
 use super::{DELTA, Edge, Envoy, INITIAL_FETCH_TIMEOUT, SOTW, ask, edge};
-use crate::harness::Server;
+use crate::harness::{BOUND, GATEWAY, Server};
 
 /// The edge whose routes are in virtual hosts apart, with a filter that asks for those on demand.
 struct Apart {
@@ -33,18 +35,21 @@ impl Apart {
         let on_demand = "type.googleapis.com/envoy.extensions.filters.http.on_demand.v3.OnDemand";
         let filter = json!({"name": "on_demand", "typed_config": {"@type": on_demand}});
         filters.insert(0, filter);
-        let routes = json!({
+        let hosts = self.hosts.iter().map(|(name, answer)| host(name, answer));
+        let mut resources = self.edge.resources();
+        resources.retain(|resource| matches!(resource.kind, Kind::Cluster | Kind::Endpoint));
+        let apart = [listener, self.routes()].into_iter().chain(hosts);
+        resources.extend(apart.map(|message| json::read(&message).unwrap()));
+        resources
+    }
+
+    fn routes(&self) -> Value {
+        json!({
             "@type": Kind::Route.type_url(),
             "name": "web",
             "response_headers_to_add": [{"header": {"key": "x-routes", "value": self.header}}],
             "vhds": {"config_source": {"ads": {}, "resource_api_version": "V3"}},
-        });
-        let hosts = self.hosts.iter().map(|(name, answer)| host(name, answer));
-        let mut resources = self.edge.resources();
-        resources.retain(|resource| matches!(resource.kind, Kind::Cluster | Kind::Endpoint));
-        let apart = [listener, routes].into_iter().chain(hosts);
-        resources.extend(apart.map(|message| json::read(&message).unwrap()));
-        resources
+        })
     }
 }
 
@@ -127,12 +132,37 @@ async fn envoy_without_a_single_virtual_host_does_not_wait_for_one() {
         header: "1",
         hosts: Vec::new(),
     };
-    let envoy = Envoy::start(server.address, DELTA);
+    let _envoy = Envoy::start(server.address, DELTA);
     server.publishes(apart.resources()).await;
-    let active = "listener_manager.total_listeners_active";
-    let took = envoy.awaits(active, 1).await;
-    assert!(took < INITIAL_FETCH_TIMEOUT, "{took:?}");
-    assert_eq!(answer(&apart.edge, "a.test").await.0, "404");
+    let answered = timeout(INITIAL_FETCH_TIMEOUT / 2, first_answer(apart.edge.listen)).await;
+    let (head, _) = answered.expect("an answer");
+    assert!(head.starts_with("HTTP/1.1 404"), "{head}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_does_it_wait_over_the_stream_of_virtual_hosts_alone() {
+    let server = Server::start().await;
+    let mut apart = Apart {
+        edge: edge().await,
+        header: "1",
+        hosts: Vec::new(),
+    };
+    let publish = |apart: &Apart| {
+        let mut routes = apart.routes();
+        routes["vhds"]["config_source"] = source(DELTA);
+        let routes = json::read(&routes).unwrap();
+        let snapshot = Snapshot::new(apart.resources(), None).with(routes);
+        server.shared.board.publish(GATEWAY, snapshot);
+    };
+    let _envoy = Envoy::start(server.address, DELTA);
+    publish(&apart);
+    let answered = timeout(INITIAL_FETCH_TIMEOUT / 2, first_answer(apart.edge.listen)).await;
+    let (head, _) = answered.expect("an answer");
+    assert!(head.starts_with("HTTP/1.1 404"), "{head}");
+    apart.hosts.push(("a.test", "a"));
+    publish(&apart);
+    let served = async { while answer(&apart.edge, "a.test").await.1 != "a" {} };
+    timeout(BOUND, served).await.expect("the host is served");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! A resource that a proxy refuses takes nothing else with it, though sets are complete.
 
-use crate::harness::play_sotw as play;
+use crate::harness::{GATEWAY, Server, play_sotw as play};
 
 #[tokio::test]
 async fn a_resource_that_is_named_keeps_its_last_good_form_in_the_set() {
@@ -372,4 +372,29 @@ async fn an_aggregate_of_before_does_not_come_back_without_what_it_lists() {
          < nothing",
     )
     .await;
+}
+
+#[tokio::test]
+async fn what_was_lost_and_is_refused_when_it_comes_back_is_refused() {
+    let server = Server::start().await;
+    let mut proxy = server.connect_sotw(GATEWAY).await;
+    proxy
+        .play(
+            "serve listener l:1
+             > listener
+             < listener l:1
+             > listener ack
+             serve listener m:1
+             < listener m:1
+             serve listener l:1, listener m:1
+             > listener nack m: no good
+             < listener l:1
+             > listener nack l: address in use
+             < nothing",
+        )
+        .await;
+    let refusals = server.shared.clients.refusals();
+    let refused = refusals.borrow().clone();
+    let refused: Vec<_> = refused.iter().map(|one| &*one.resource.name).collect();
+    assert_eq!(refused, ["l", "m"]);
 }

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use locum_demo::process;
 use serde_json::Value;
 
 use crate::bench::{Bench, condition};
@@ -156,8 +157,7 @@ endpoints:
         bootstrap.args(["--envoy-admin-address", "127.0.0.1:0"]);
         bootstrap.arg("--directory").arg(folder.join("envoy"));
         done(&mut bootstrap)?;
-        let binary = std::env::var_os("LOCUM_ENVOY");
-        let mut envoy = Command::new(binary.context("LOCUM_ENVOY says where an Envoy is")?);
+        let mut envoy = Command::new(process::envoy()?);
         envoy.arg("-c").arg(folder.join("envoy/envoy.yaml"));
         envoy.args(["--use-dynamic-base-id", "--concurrency", "1"]);
         Process::start(&mut envoy, &self.log("envoy"))
