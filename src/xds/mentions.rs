@@ -147,7 +147,10 @@ impl Mentions {
                 let own = text(cluster, "name");
                 let name = if service.is_empty() { own } else { service };
                 self.name(Kind::Endpoint, &name);
-                self.readiness = Readiness::Endpoints;
+                self.readiness = match cluster.has_field_by_name("health_checks") {
+                    false => Readiness::Endpoints,
+                    true => Readiness::Checks,
+                };
             }
             _ => {}
         }
@@ -321,6 +324,15 @@ mod tests {
             (
                 json!({"type": "EDS", "eds_cluster_config": {"eds_config": ads}}),
                 Readiness::Endpoints,
+                vec!["endpoint c"],
+            ),
+            (
+                json!({
+                    "type": "EDS",
+                    "eds_cluster_config": {"eds_config": ads},
+                    "health_checks": [{"tcp_health_check": {}}],
+                }),
+                Readiness::Checks,
                 vec!["endpoint c"],
             ),
             (

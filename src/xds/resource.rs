@@ -102,6 +102,9 @@ pub enum Readiness {
     Immediate,
     /// When its endpoints are acknowledged too.
     Endpoints,
+    /// When it is acknowledged itself, which an Envoy does after a first round of its active health
+    /// checks: the acknowledgement of its endpoints comes before that.
+    Checks,
     /// When its names are resolved: a proxy acknowledges with the first, and does not say when the
     /// others are.
     Dns,

@@ -387,9 +387,9 @@ pub(crate) fn resource(kind: Kind, word: &str) -> Resource {
 }
 
 /// Resources from a list such as `cluster a:1 eds, endpoint a:1, listener l:1 > r, route r:1 > a`.
-/// An `eds` cluster refers to the endpoints of its name, `dns` is resolved by the proxy; what
-/// follows `>` is referred to: a cluster's clusters, a listener's routes, a route's clusters; others
-/// with their kind, as in `listener l:1 > r extension=f`.
+/// An `eds` cluster refers to the endpoints of its name, as does a `checked` one, whose endpoints are
+/// checked; `dns` is resolved by the proxy. What follows `>` is referred to: a cluster's clusters, a
+/// listener's routes, a route's clusters; others with their kind, as in `listener l:1 > r extension=f`.
 pub(crate) fn resources_of(list: &str) -> Vec<Resource> {
     let list = list
         .split(',')
@@ -413,8 +413,11 @@ pub(crate) fn resources_of(list: &str) -> Vec<Resource> {
         match own.get(2) {
             None => {}
             Some(&"dns") => resource.readiness = Readiness::Dns,
-            Some(&"eds") => {
-                resource.readiness = Readiness::Endpoints;
+            Some(&found @ ("eds" | "checked")) => {
+                resource.readiness = match found {
+                    "eds" => Readiness::Endpoints,
+                    _ => Readiness::Checks,
+                };
                 resource
                     .references
                     .insert((Kind::Endpoint, resource.name.clone()));

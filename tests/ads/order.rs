@@ -317,6 +317,23 @@ async fn an_aggregate_replaces_a_cluster_only_when_what_it_lists_can_be_used() {
     .await;
 }
 
+/// The acknowledgement of its endpoints comes before a first round of checks, its own after it.
+#[tokio::test]
+async fn routes_to_a_new_cluster_wait_for_the_first_round_of_its_checks() {
+    play(&format!(
+        "{BEGINNING}
+         serve cluster a:1, cluster b:1 checked, endpoint b:1, listener l:1 > r, route r:2 > b
+         < cluster b:1
+         > endpoint +b
+         < endpoint b:1
+         > endpoint ack
+         < nothing
+         > cluster ack
+         < route r:2"
+    ))
+    .await;
+}
+
 /// It went with a response that was refused, and its next form has to wait.
 #[tokio::test]
 async fn routes_wait_for_an_aggregate_that_may_be_gone_and_has_to_wait() {

@@ -40,7 +40,8 @@ impl Form {
             content: byte & 3,
             references,
             readiness: match byte >> 2 & 3 {
-                0 | 1 => Readiness::Immediate,
+                0 => Readiness::Immediate,
+                1 => Readiness::Checks,
                 2 => Readiness::Endpoints,
                 _ => Readiness::Dns,
             },

@@ -82,7 +82,10 @@ fn one_cluster(name: &str, tiers: &[Tier], chain: &Chain, needs: Needs) -> Vec<R
         }
         Discovery::Eds => {
             let mut cluster = Resource::new(Kind::Cluster, name, &message);
-            cluster.readiness = Readiness::Endpoints;
+            cluster.readiness = match message.health_checks.is_empty() {
+                true => Readiness::Endpoints,
+                false => Readiness::Checks,
+            };
             cluster.references = [reference(Kind::Endpoint, name)].into();
             vec![cluster, Resource::new(Kind::Endpoint, name, &assignment)]
         }

@@ -1,16 +1,21 @@
 //! A real Envoy while a cluster warms: it asks for no clusters and answers none.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use locum::xds::json::read;
 use locum::xds::kind::Kind;
 use locum::xds::resource::Resource;
 use locum::xds::snapshot::Snapshot;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 use super::sotw::another;
 use super::{DELTA, Edge, Envoy, SOTW, assignment, edge, get, resource};
-use crate::harness::{GATEWAY, Server};
+use crate::harness::{BOUND, GATEWAY, Server};
 
 /// A cluster whose backend takes connections and says nothing, so that it warms until its first
 /// health check is over: so long that others are sent and refused meanwhile.
@@ -129,4 +134,74 @@ fn with_another_cluster(edge: &Edge) -> Vec<Resource> {
     resources.extend(another(edge, "other"));
     resources.push(route);
     resources
+}
+
+/// A backend that takes its time over a health check and answers everything else with `new`.
+async fn slow_to_check() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                while let Ok(read @ 1..) = stream.read(&mut request).await {
+                    if request[..read].starts_with(b"GET /check") {
+                        tokio::time::sleep(Duration::from_millis(300)).await;
+                    }
+                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nnew";
+                    if stream.write_all(answer).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// Envoy acknowledges the endpoints of a new cluster before it has checked them, and answers 503
+/// where a route leads to it until then.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_is_lost_to_a_cluster_whose_endpoints_are_being_checked() {
+    for variant in [DELTA, SOTW] {
+        let server = Server::start().await;
+        let edge = edge().await;
+        let _envoy = Envoy::start(server.address, variant);
+        server.gives(&edge).await;
+        let type_of = |kind: Kind| kind.type_url();
+        let cluster = json!({
+            "@type": type_of(Kind::Cluster),
+            "name": "checked",
+            "type": "EDS",
+            "connect_timeout": "1s",
+            "eds_cluster_config": {"eds_config": {"ads": {}, "resource_api_version": "V3"}},
+            "health_checks": [{
+                "timeout": "2s",
+                "interval": "5s",
+                "unhealthy_threshold": 1,
+                "healthy_threshold": 1,
+                "http_health_check": {"path": "/check"},
+            }],
+        });
+        let endpoints = assignment("checked", slow_to_check().await);
+        let routes = json!({
+            "@type": type_of(Kind::Route),
+            "name": "web",
+            "virtual_hosts": [{
+                "name": "all",
+                "domains": ["*"],
+                "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "checked"}}],
+            }],
+        });
+        let new = [cluster, routes].map(|message| read(&message).unwrap());
+        let endpoints = resource(Kind::Endpoint, "checked", &endpoints);
+        publish(
+            &server,
+            [edge.resources(), new.to_vec(), vec![endpoints]].concat(),
+        );
+        let switched = async {
+            while get(edge.listen, "/").await.expect("an answer by a backend") != "new" {}
+        };
+        timeout(BOUND, switched).await.expect("the new route");
+    }
 }
