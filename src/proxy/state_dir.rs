@@ -1,4 +1,4 @@
-//! The state directory: what `locum run` has to find again after it died, for one Locum at a time.
+//! The state directory: what Locum has to find again after it died, for one Locum at a time.
 //!
 //! ```text
 //! lock               held while a Locum runs here; says whose it is

@@ -42,6 +42,16 @@ impl Request for DeltaDiscoveryRequest {
         None
     }
 
+    fn names(&self) -> usize {
+        let known = self.initial_resource_versions.len();
+        let lists = [
+            &self.resource_names_subscribe,
+            &self.resource_names_unsubscribe,
+        ];
+        let longest = lists.into_iter().map(Vec::len).max();
+        known.max(longest.unwrap_or(0))
+    }
+
     fn bytes_of_names(&self) -> usize {
         let known = self.initial_resource_versions.iter();
         let known = known.map(|(name, version)| name.len() + version.len());

@@ -54,6 +54,8 @@ pub trait Request {
     fn refusal(&self) -> Option<&str>;
     /// The version that the proxy accepted last; nothing in delta, where a set has none.
     fn accepted(&self) -> Option<&str>;
+    /// How many names it says in the longest of its lists.
+    fn names(&self) -> usize;
     /// The bytes of the names that it brings, and of the versions that it says of them.
     fn bytes_of_names(&self) -> usize;
     /// Whether it asks by resource locators, which are not served.

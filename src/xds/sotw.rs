@@ -44,6 +44,10 @@ impl Request for DiscoveryRequest {
         (!self.version_info.is_empty()).then_some(&self.version_info)
     }
 
+    fn names(&self) -> usize {
+        self.resource_names.len()
+    }
+
     fn bytes_of_names(&self) -> usize {
         let names = self.resource_names.iter().map(String::len);
         names.sum::<usize>() + self.version_info.len()

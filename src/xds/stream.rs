@@ -136,6 +136,11 @@ impl Stream {
 
     /// Takes in a message of the proxy, of the stream's variant.
     pub fn request<R: Request>(&mut self, now: Duration, request: &R) -> Result<Output, OverLimit> {
+        // Before any of them is kept.
+        let names = request.names();
+        if names > MAX_NAMES {
+            return Err(OverLimit::Names(names));
+        }
         let mut output = Output::default();
         let Some(kind) = self.kind_of(request) else {
             output.events.push(Event::UnknownType {
@@ -195,11 +200,21 @@ impl Stream {
         sotw::is_complete(kind).then_some((kind, version))
     }
 
-    /// Says what is in the set of [`Stream::brings_along`]: what was told once, in this process or an
-    /// earlier one. So what is to go can wait for what refers to it, as if the proxy had never been
-    /// away.
+    /// Says what is in the set of [`Stream::brings_along`], in the order of names: what was told once, in
+    /// this process or an earlier one. So what is to go can wait for what refers to it, as if the proxy
+    /// had never been away.
     pub fn recall(&mut self, kind: Kind, set: Vec<Arc<Resource>>) {
         self.recalled.insert(kind, set);
+    }
+
+    /// The version of the complete set that the proxy goes on naming while it refuses a newer one. An
+    /// Envoy takes over what is good in that, removals too, so that nobody knows any more what a proxy
+    /// that names this version has.
+    pub fn leaves<'a, R: Request>(&self, request: &'a R) -> Option<(Kind, &'a str)> {
+        request.refusal()?;
+        let kind = self.kind_of(request)?;
+        let version = request.accepted()?;
+        sotw::is_complete(kind).then_some((kind, version))
     }
 
     /// Takes in a new snapshot; what was in an older one alone, and was not sent yet, never is, but
@@ -308,7 +323,13 @@ impl Stream {
             subscription.observe(kind, snapshot);
         }
         if let Some(set) = self.recalled.remove(&kind) {
-            subscription.recall(set);
+            // What the snapshot has too has its owners there.
+            let same = |one: &Arc<Resource>| {
+                let same = self.snapshot.as_ref()?.get(kind, &one.name)?;
+                (same.version == one.version).then(|| same.clone())
+            };
+            let set = set.into_iter().map(|one| same(&one).unwrap_or(one));
+            subscription.recall(set.collect());
         }
         if kind == Kind::Listener && subscription.began_empty() {
             self.trust_cold_start();

@@ -27,7 +27,7 @@ use locum_demo::process;
 use prost_reflect::DynamicMessage;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::harness::{BOUND, GATEWAY, Server};
@@ -194,6 +194,8 @@ fn assignment(cluster: &str, endpoint: SocketAddr) -> Value {
 #[derive(Clone)]
 pub(crate) struct Edge {
     pub(crate) listen: SocketAddr,
+    /// Keeps the port from everyone but Envoy, who shares it.
+    _port: Arc<TcpSocket>,
     backend: SocketAddr,
     pub(crate) connect_timeout: &'static str,
     /// Changes the listener without draining it.
@@ -284,9 +286,12 @@ async fn backend() -> SocketAddr {
 }
 
 pub(crate) async fn edge() -> Edge {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = TcpSocket::new_v4().unwrap();
+    port.set_reuseport(true).unwrap();
+    port.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     Edge {
-        listen: free.local_addr().unwrap(),
+        listen: port.local_addr().unwrap(),
+        _port: Arc::new(port),
         backend: backend().await,
         connect_timeout: "1s",
         stat_prefix: "edge",

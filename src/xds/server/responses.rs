@@ -19,8 +19,8 @@ use crate::xds::message::{Response, Variant};
 /// What a stream says: responses, and at last the status that it ends with.
 pub(super) type Said = Result<Box<Response>, Status>;
 
-/// The responses of one stream. One becomes bytes when the transport asks for it, not before: what
-/// nobody reads costs references only.
+/// The responses of one stream. One becomes bytes when the transport asks for it, which it does for
+/// one more than it can send: of what nobody reads the others cost references only.
 struct Responses {
     writer: Writer,
     said: mpsc::Receiver<Said>,

@@ -217,6 +217,9 @@ impl<R: Request + prost::Message + Default> Conversation<R> {
                 {
                     stream.recall(kind, set);
                 }
+                if let Some((kind, version)) = stream.leaves(request) {
+                    told.forget(gateway, kind, version);
+                }
                 stream.request(now, request)
             })
             .map_err(|limit| {

@@ -12,14 +12,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use journal::Journal;
 pub use journal::JournalError;
+use journal::{Entry, Journal};
 
 use crate::xds::kind::Kind;
 use crate::xds::resource::{Resource, Version};
 
-/// How long a set is kept after it was told last. A proxy accepts one after half a minute at the
-/// latest, so that an older one is only what a proxy has if no other followed.
+/// How long a set is kept after it was told last. A proxy accepts a set within half a minute, and
+/// then names that: an older one is named by proxies alone that were told no other since.
 const KEPT_FOR: Duration = Duration::from_secs(120);
 
 /// How many of a group's sets are kept however old they are: proxies that refuse something, each
@@ -30,8 +30,8 @@ const KEPT_AT_LEAST: usize = 32;
 /// kept in any case.
 const MAX_RESOURCES: usize = 1_000_000;
 
-/// The most groups whose sets are kept.
-const MAX_GROUPS: usize = 1_000;
+/// Of how many groups sets of a kind are kept: those that were told something last.
+const MAX_GROUPS: usize = 2_000;
 
 /// The sets that proxies were told.
 #[derive(Debug, Default)]
@@ -69,10 +69,14 @@ impl Told {
     /// if it is not there; no other server may use it at the same time.
     pub fn kept_in(file: &Path) -> Result<Self, JournalError> {
         let mut inner = Inner::default();
-        let (journal, sets) = Journal::open(file)?;
-        for (of, set) in sets {
-            inner.keep(of, set);
-        }
+        let journal = Journal::open(file, |entry| match entry {
+            Entry::Told(of, set) => inner.keep(of, set),
+            Entry::Forgotten(of, version) => {
+                if let Some(sets) = inner.sets.get_mut(&of) {
+                    sets.forget(&version);
+                }
+            }
+        })?;
         inner.journal = Some(journal);
         inner.compact();
         Ok(Self {
@@ -90,23 +94,33 @@ impl Told {
     ) {
         let of = (group.to_owned(), kind);
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if inner
-            .sets
-            .get_mut(&of)
-            .is_some_and(|sets| sets.again(version))
-        {
+        let sets = inner.sets.get_mut(&of);
+        if !sets.is_some_and(|sets| sets.again(version)) {
+            let mut resources = resources.to_vec();
+            resources.sort_by(|one, other| one.name.cmp(&other.name));
+            let set = Set::now(version.clone(), resources);
+            if let Some(journal) = &mut inner.journal {
+                journal.append(&of, &set);
+            }
+            inner.keep(of, set);
+        }
+        inner.compact_if_due();
+    }
+
+    /// Forgets the set of a version: proxies that name it may have another one.
+    pub(super) fn forget(&self, group: &str, kind: Kind, version: &str) {
+        let of = (group.to_owned(), kind);
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(sets) = inner.sets.get_mut(&of) else {
+            return;
+        };
+        if !sets.forget(version) {
             return;
         }
-        let mut resources = resources.to_vec();
-        resources.sort_by(|one, other| one.name.cmp(&other.name));
-        let set = Set::now(version.clone(), resources);
         if let Some(journal) = &mut inner.journal {
-            journal.append(&of, &set);
+            journal.append_forgotten(&of, version);
         }
-        inner.keep(of, set);
-        if inner.journal.as_ref().is_some_and(Journal::is_long) {
-            inner.compact();
-        }
+        inner.compact_if_due();
     }
 
     /// What is in the set of this version, if it is still known.
@@ -127,13 +141,20 @@ impl Told {
 impl Inner {
     fn keep(&mut self, of: Of, set: Set) {
         self.sets.entry(of).or_default().push(set);
-        while self.sets.len() > MAX_GROUPS * Kind::ALL.len() {
+        while self.sets.len() > MAX_GROUPS {
             let told_last = |(_, sets): &(&Of, &Sets)| sets.sets.back().map(|set| set.told);
             let oldest = self.sets.iter().min_by_key(told_last);
             let Some(oldest) = oldest.map(|(of, _)| of.clone()) else {
                 return;
             };
             self.sets.remove(&oldest);
+        }
+    }
+
+    fn compact_if_due(&mut self) {
+        let journal = self.journal.as_ref();
+        if journal.is_some_and(Journal::is_to_be_rewritten) {
+            self.compact();
         }
     }
 
@@ -160,6 +181,14 @@ impl Sets {
             self.sets.push_back(set);
         }
         true
+    }
+
+    /// Forgets the set of this version, if it is known.
+    fn forget(&mut self, version: &str) -> bool {
+        let before = self.sets.len();
+        self.sets.retain(|set| *set.version.0 != *version);
+        self.resources = self.sets.iter().map(|set| set.resources.len()).sum();
+        self.sets.len() < before
     }
 
     fn push(&mut self, set: Set) {

@@ -54,8 +54,7 @@ pub(super) struct Model {
     /// Every complete set that the proxy was told by a server of which the present one knows, by kind
     /// and version.
     told: BTreeMap<(Kind, String), Vec<Arc<Resource>>>,
-    /// Whether the proxy may have clusters that the server cannot know of: it has taken some of a set
-    /// over that it refused, and came back with the version of the one before.
+    /// Whether the proxy may have clusters that the server cannot know of.
     is_strange: bool,
 }
 
@@ -115,7 +114,7 @@ impl Model {
                         self.told.contains_key(&(kind, version.clone()))
                     };
                     let is_known = accepted.is_none_or(is_known);
-                    self.is_strange |= !is_known || !self.refused.is_empty();
+                    self.is_strange |= !is_known;
                 }
             }
         }
@@ -185,6 +184,9 @@ impl Model {
             && let Some(set) = self.told.get(&(kind, version.to_owned()))
         {
             self.stream.recall(kind, set.clone());
+        }
+        if let Some((kind, version)) = self.stream.leaves(&request) {
+            self.told.remove(&(kind, version.to_owned()));
         }
         let output = self.stream.request(self.now, &request).unwrap();
         self.take(output);

@@ -166,12 +166,51 @@ fn the_file_is_its_owners_and_does_not_grow_for_ever() {
     for edit in 0..400 {
         tell(&told, "g", &[cluster("a", &format!("{edit}{large}"))]);
     }
-    let told_bytes = 400 * (64 << 10);
-    let length = fs::metadata(place.file()).unwrap().len();
-    // All were told within the last minutes, so all are kept, but no more than once.
-    assert!(length < told_bytes + told_bytes / 10, "{length}");
+    let length = || fs::metadata(place.file()).unwrap().len();
+    assert!(length() >= 400 * (64 << 10), "all were told a moment ago");
+    // That all are old shows when the next one is told, and the file is soon too long for the others.
+    let old = Instant::now().checked_sub(KEPT_FOR * 2).unwrap();
+    let mut inner = told.inner.lock().unwrap();
+    let sets = inner.sets.values_mut().flat_map(|sets| &mut sets.sets);
+    sets.for_each(|set| set.told = old);
+    drop(inner);
+    for edit in 0..=journal::MAX_RECORDS {
+        tell(&told, "g", &[cluster("a", &format!("next {edit}"))]);
+    }
+    assert!(length() < 1 << 20, "{}", length());
     let mode = fs::metadata(place.file()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn what_was_refused_leaves_no_set_that_is_certain() {
+    let place = Place::new();
+    let told = place.open();
+    let first = tell(&told, "g", &[cluster("a", "1")]);
+    let second = tell(&told, "g", &[cluster("a", "1"), cluster("b", "1")]);
+    told.forget("g", Kind::Cluster, &first.0);
+    told.forget("other", Kind::Cluster, &second.0);
+    for told in [told, place.open(), place.open()] {
+        assert_eq!(names(&told, "g", &first), None);
+        assert!(names(&told, "g", &second).is_some());
+    }
+    // It is certain again when it was told again.
+    tell(&place.open(), "g", &[cluster("a", "1")]);
+    assert!(names(&place.open(), "g", &first).is_some());
+}
+
+#[test]
+fn of_too_many_groups_those_are_kept_that_were_told_something_last() {
+    let told = Told::default();
+    let set = [cluster("a", "1")];
+    let version = version(&set);
+    for group in 0..MAX_GROUPS + 10 {
+        told.note(&group.to_string(), Kind::Cluster, &version, &set);
+    }
+    assert_eq!(told.inner.lock().unwrap().sets.len(), MAX_GROUPS);
+    assert_eq!(names(&told, "0", &version), None);
+    let last = (MAX_GROUPS + 9).to_string();
+    assert!(names(&told, &last, &version).is_some());
 }
 
 #[test]
