@@ -36,7 +36,8 @@ fn run(steps: &[Step], names_culprits: bool, takes_everything: bool) -> [Content
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 1000,
+        // More by PROPTEST_CASES.
+        cases: ProptestConfig::default().cases.max(1000),
         // A case worth keeping becomes a conversation.
         failure_persistence: None,
         ..ProptestConfig::default()
