@@ -3,6 +3,7 @@
 
 mod endpoints;
 mod extensions;
+mod owners;
 mod reconnect;
 mod refusals;
 mod services;
@@ -300,11 +301,16 @@ impl Server {
         let start = Instant::now();
         let snapshot = Arc::new(Snapshot::new(resources, None));
         self.shared.board.publish(GATEWAY, snapshot);
+        self.is_caught_up().await;
+        start.elapsed()
+    }
+
+    /// Waits until Envoy has answered everything that is published.
+    async fn is_caught_up(&self) {
         let revision = self.shared.board.published(GATEWAY).revision;
         let caught_up = self.shared.clients.caught_up(GATEWAY, revision);
         let caught_up = timeout(BOUND, caught_up).await;
         caught_up.expect("Envoy answers everything");
-        start.elapsed()
     }
 
     pub(crate) async fn gives(&self, edge: &Edge) -> Duration {

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::owners::owners_hear_of_a_refusal;
 use super::reconnect::{is_sent_nothing_again_after_a_restart, moves_to_another_replica};
 use super::refusals::refuses_one_of_many;
 use super::{Edge, Envoy, SOTW, assignment, edge, get, resource, takes_every_change};
@@ -29,6 +30,11 @@ async fn envoy_moves_to_another_replica_and_is_sent_nothing_again() {
 async fn envoy_refuses_one_of_a_hundred_and_gets_the_others() {
     // At first four; then all clusters, those but the bad one once more, and all with the mended one.
     assert_eq!(refuses_one_of_many(SOTW).await, (4 + 102 + 101 + 102, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_route_of_many_is_refused_and_its_owners_hear_envoys_words() {
+    owners_hear_of_a_refusal(SOTW).await;
 }
 
 /// A second cluster like the edge's own, with its endpoints.
