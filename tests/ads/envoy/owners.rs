@@ -67,7 +67,9 @@ pub(super) async fn owners_hear_of_a_refusal(api_type: &str) {
 
     let statuses = locum.statuses(|seen| !seen.refusals.is_empty()).await;
     let log = envoy.log();
-    let words = log.lines().find_map(|line| line.split_once(" rejected: "));
+    let words = log
+        .lines()
+        .find_map(|line| line.split_once("v3.Cluster rejected: "));
     let (_, words) = words.expect("Envoy logs what it refuses");
     let owners = ["HTTPRoute default/r17", "Backend default/b17"];
     assert_eq!(who_hears(&statuses, words), owners);
@@ -82,6 +84,8 @@ pub(super) async fn owners_hear_of_a_refusal(api_type: &str) {
     locum.reads(&manifests(&edge, backend().await)).await;
     locum.server.is_caught_up().await;
     envoy.awaits(active, 102).await;
+    let refusals = locum.server.shared.clients.refusals();
+    assert!(refusals.borrow().is_empty());
     let statuses = locum.statuses(|seen| seen.refusals.is_empty()).await;
     assert!(who_hears(&statuses, reasons::REFUSED).is_empty());
     assert!(unserved(edge.listen).await.is_empty());
