@@ -167,9 +167,22 @@ pub struct ChainName(pub String);
 pub struct Chain {
     /// Tier 0 is served first. Never empty; a tier may be.
     pub tiers: Vec<Tier>,
+    pub switch: Switch,
+    /// Whether each tier has a cluster of its own even where one could hold them all.
+    pub tiers_apart: bool,
     pub settings: ChainSettings,
     /// The routes, backends, Services and policies it was made from.
     pub owners: BTreeSet<Key>,
+}
+
+/// When requests go to the next tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// All of them, when no endpoint of a tier is healthy.
+    Whole,
+    /// In proportion to what is missing, when fewer than so many percent of a tier's endpoints are
+    /// healthy: from 1 to 100.
+    Spill { threshold: u32 },
 }
 
 /// Members among which requests are divided by weight while the tier serves.

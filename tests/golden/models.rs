@@ -8,7 +8,7 @@ use locum::model::{
     Action, Address, BackOff, Balancer, Chain, ChainName, ChainSettings, CircuitBreaker, Dns,
     Endpoint, Forward, Gateway, HashInput, Health, HealthCheck, LookupFamily, Member,
     OutlierDetection, PathMatch, Payload, Port, Preconnect, Probe, Protocol, Retry, Route,
-    RouteMatch, StringMatch, TcpKeepalive, Tier, VirtualHost,
+    RouteMatch, StringMatch, Switch, TcpKeepalive, Tier, VirtualHost,
 };
 use locum::resource::{Key, Kind};
 
@@ -127,26 +127,46 @@ fn forward(index: usize, chain: &ChainName) -> Forward {
     }
 }
 
-fn chains() -> BTreeMap<ChainName, Chain> {
-    let ip = || member("ip", &[Address::Ip("127.0.0.1:9".parse().unwrap())]);
-    let ipv6 = || member("ipv6", &[Address::Ip("[::1]:9".parse().unwrap())]);
-    let name = || member("name", &[Address::Name("a.localhost".into(), 9)]);
-    let unix = || member("unix", &[Address::Unix("/no/such/socket".into())]);
-    let gone = || member("gone", &[]);
-    let h2c = || Member {
+type Layout = (&'static str, Vec<Vec<Member>>);
+
+fn ip() -> Member {
+    member("ip", &[Address::Ip("127.0.0.1:9".parse().unwrap())])
+}
+
+fn ipv6() -> Member {
+    member("ipv6", &[Address::Ip("[::1]:9".parse().unwrap())])
+}
+
+fn name() -> Member {
+    member("name", &[Address::Name("a.localhost".into(), 9)])
+}
+
+fn unix() -> Member {
+    member("unix", &[Address::Unix("/no/such/socket".into())])
+}
+
+fn gone() -> Member {
+    member("gone", &[])
+}
+
+fn h2c(name: &str, address: &str) -> Member {
+    Member {
         protocol: Protocol::H2c,
-        ..member("h2c", &[Address::Ip("127.0.0.1:10".parse().unwrap())])
-    };
-    let other_h2c = || Member {
-        protocol: Protocol::H2c,
-        ..member("other", &[Address::Ip("127.0.0.1:11".parse().unwrap())])
-    };
-    let unserved = || Member {
+        ..member(name, &[Address::Ip(address.parse().unwrap())])
+    }
+}
+
+fn layouts() -> Vec<Layout> {
+    let unserved = Member {
         weight: 0,
         ..ipv6()
     };
-    let layouts: Vec<(&str, Vec<Vec<Member>>)> = vec![
-        ("known", vec![vec![ip(), ipv6(), unserved()], vec![unix()]]),
+    let (one, other) = (
+        || h2c("h2c", "127.0.0.1:10"),
+        || h2c("other", "127.0.0.1:11"),
+    );
+    vec![
+        ("known", vec![vec![ip(), ipv6(), unserved], vec![unix()]]),
         (
             "known with a failed first tier",
             vec![vec![gone()], vec![ip()]],
@@ -166,13 +186,28 @@ fn chains() -> BTreeMap<ChainName, Chain> {
             "known, nothing, names",
             vec![vec![ip()], vec![gone()], vec![name()]],
         ),
-        ("two protocols", vec![vec![h2c()], vec![ip()]]),
-        ("one protocol", vec![vec![h2c()], vec![other_h2c()]]),
+        ("two protocols", vec![vec![one()], vec![ip()]]),
+        ("one protocol", vec![vec![one()], vec![other()]]),
         ("twice the same", vec![vec![ip(), ip()]]),
         ("nothing", vec![vec![gone()], vec![]]),
-    ];
-    layouts
+    ]
+}
+
+/// What only a FailoverPolicy makes.
+fn ordered_layouts() -> Vec<Layout> {
+    vec![
+        ("names apart", vec![vec![name()], vec![name()]]),
+        (
+            "known, nothing, apart",
+            vec![vec![ip()], vec![], vec![unix()]],
+        ),
+    ]
+}
+
+fn chains() -> BTreeMap<ChainName, Chain> {
+    layouts()
         .into_iter()
+        .chain(ordered_layouts())
         .enumerate()
         .map(|(index, (name, tiers))| {
             let mut settings = settings(index);
@@ -181,6 +216,8 @@ fn chains() -> BTreeMap<ChainName, Chain> {
             }
             let chain = Chain {
                 tiers: tiers.into_iter().map(|members| Tier { members }).collect(),
+                switch: [Switch::Whole, Switch::Spill { threshold: 70 }][index % 2],
+                tiers_apart: name.ends_with("apart"),
                 settings,
                 owners: [owner()].into(),
             };

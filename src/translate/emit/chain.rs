@@ -2,7 +2,7 @@
 //!
 //! One cluster whose localities carry `priority` 0..N, where all tiers are found in the same way
 //! and speak the same protocol: an EDS cluster for known addresses, an `envoy.cluster.dns` for
-//! names. Otherwise an aggregate over one cluster per tier. Either way a tier keeps its number, and
+//! names. Otherwise, and where the model says so, an aggregate over one cluster per tier. Either way a tier keeps its number, and
 //! one without endpoints has its place: Envoy sees nothing healthy there and goes on to the next.
 
 use super::cluster::{self, Discovery};
@@ -27,9 +27,10 @@ const NO_NEEDS: Needs = Needs {
 
 /// The clusters of a chain and their endpoints. Routes name the one called as the chain is.
 pub(super) fn resources(name: &ChainName, chain: &Chain) -> Vec<Resource> {
+    let apart = chain.tiers_apart && chain.tiers.len() > 1;
     let mut resources = match shared_needs(&chain.tiers) {
-        Some(needs) => one_cluster(&name.0, &chain.tiers, chain, needs),
-        None => aggregate(name, chain),
+        Some(needs) if !apart => one_cluster(&name.0, &chain.tiers, chain, needs),
+        _ => aggregate(name, chain),
     };
     let owners = owners(&chain.owners);
     for resource in &mut resources {
@@ -71,7 +72,7 @@ fn needs(tier: &Tier) -> Option<Needs> {
 
 /// One cluster that holds `tiers`, with its endpoints.
 fn one_cluster(name: &str, tiers: &[Tier], chain: &Chain, needs: Needs) -> Vec<Resource> {
-    let assignment = endpoint::load_assignment(name, tiers, chain.settings.health_check.as_ref());
+    let assignment = endpoint::load_assignment(name, tiers, chain);
     let message = cluster::cluster(name, &chain.settings, needs.protocol, needs.discovery);
     match needs.discovery {
         Discovery::Dns => {

@@ -10,7 +10,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint as PbEndpoint, LbEndpoint, LocalityLbEndpoints,
 };
 
-use crate::model::{Address, Endpoint, Health, HealthCheck, Member, Probe, Tier};
+use crate::model::{Address, Chain, Endpoint, Health, HealthCheck, Member, Probe, Switch, Tier};
 use crate::xds::wire::{pipe, socket_address, uint32};
 
 /// Makes the switch between tiers hard. Envoy takes a tier's healthy share times this, in percent,
@@ -19,13 +19,14 @@ use crate::xds::wire::{pipe, socket_address, uint32};
 /// seven are down.
 const OVERPROVISIONING_FACTOR: u32 = 100_000;
 
-/// The endpoints of `tiers`, the first at priority 0. No priority is left out: a tier with nothing
-/// to serve from is an empty locality.
+/// The endpoints of `tiers` of a chain, the first at priority 0. No priority is left out: a tier
+/// with nothing to serve from is an empty locality.
 pub(super) fn load_assignment(
     cluster: &str,
     tiers: &[Tier],
-    health_check: Option<&HealthCheck>,
+    chain: &Chain,
 ) -> ClusterLoadAssignment {
+    let health_check = chain.settings.health_check.as_ref();
     ClusterLoadAssignment {
         cluster_name: cluster.to_owned(),
         endpoints: (0..)
@@ -33,10 +34,19 @@ pub(super) fn load_assignment(
             .flat_map(|(priority, tier)| localities(tier, priority, health_check))
             .collect(),
         policy: Some(Policy {
-            overprovisioning_factor: Some(uint32(OVERPROVISIONING_FACTOR)),
+            overprovisioning_factor: Some(uint32(overprovisioning_factor(chain.switch))),
             ..Policy::default()
         }),
         ..ClusterLoadAssignment::default()
+    }
+}
+
+/// With a threshold a tier has 100 as long as that share of its endpoints is healthy. Rounded up:
+/// at the threshold itself nothing spills yet.
+fn overprovisioning_factor(switch: Switch) -> u32 {
+    match switch {
+        Switch::Whole => OVERPROVISIONING_FACTOR,
+        Switch::Spill { threshold } => 10_000_u32.div_ceil(threshold.max(1)),
     }
 }
 

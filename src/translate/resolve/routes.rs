@@ -11,6 +11,7 @@ use super::ancestors::ParentsByRoute;
 use super::attach::{self, Attachment};
 use super::chain::Outcome;
 use super::conditions;
+use super::failover::Failovers;
 use super::gateways::GatewayPlan;
 use super::hosts::{Hosts, owner};
 use super::matches::Precedence;
@@ -49,6 +50,7 @@ pub(super) struct Routing<'a, 's> {
     pub reader: &'s Reader<'a>,
     pub references: References<'a, 's>,
     pub policies: &'s Policies,
+    pub failovers: &'s Failovers,
 }
 
 /// What one parent reference comes to.
@@ -72,8 +74,8 @@ pub(super) fn place_all<'a>(
         if parents.is_empty() {
             continue;
         }
-        let rules = rules::rules(&key, route, &mut routing.references, problems);
-        let policies = routing.policies;
+        let (policies, failovers) = (routing.policies, routing.failovers);
+        let rules = rules::rules(&key, route, failovers, &mut routing.references, problems);
         let readiness = place(&key, route, &parents, &rules, policies, served, problems);
         let statuses_of_parents = parents
             .iter()

@@ -1,0 +1,171 @@
+//! What one FailoverPolicy says: which of a rule's references are in which tier, and how the tiers
+//! take turns.
+//!
+//! In: a policy's spec. Out: an [`Order`], which knows whether it fits a rule.
+
+use std::fmt;
+
+use gateway_api::apis::experimental::httproutes::{HttpRouteRules, HttpRouteRulesBackendRefs};
+
+use crate::model::Switch;
+use crate::resource::failover_policy::{Mode, TierRef};
+use crate::resource::{FailoverPolicy, Key, Kind, ObjectName};
+
+/// A policy's tiers.
+#[derive(Clone, Debug)]
+pub(super) struct Order {
+    pub policy: Key,
+    pub tiers: Vec<OrderedTier>,
+    /// When requests go to the next tier.
+    pub switch: Switch,
+}
+
+/// One tier of a policy.
+#[derive(Clone, Debug)]
+pub(super) struct OrderedTier {
+    pub name: String,
+    members: Vec<Named>,
+}
+
+/// Why a policy does not fit.
+pub(super) struct Misfit {
+    /// The policy's field.
+    pub field: String,
+    pub message: String,
+}
+
+/// What a reference names. A port that chooses nothing is left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Named {
+    group: String,
+    kind: String,
+    object: ObjectName,
+    port: Option<u16>,
+}
+
+impl Order {
+    /// What a policy says.
+    pub(super) fn of(policy: &FailoverPolicy) -> Self {
+        let key = Key::of(Kind::FailoverPolicy, &policy.metadata);
+        let spec = &policy.spec;
+        let namespace = &key.object.namespace;
+        let tiers = spec.tiers.iter().map(|tier| {
+            let members = tier.backend_refs.iter();
+            OrderedTier {
+                name: tier.name.clone(),
+                members: members
+                    .map(|member| Named::in_policy(member, namespace))
+                    .collect(),
+            }
+        });
+        Self {
+            tiers: tiers.collect(),
+            switch: match (spec.mode, spec.threshold) {
+                (Mode::Spill, Some(threshold)) => Switch::Spill {
+                    threshold: threshold.into(),
+                },
+                _ => Switch::Whole,
+            },
+            policy: key,
+        }
+    }
+
+    /// The tier that names a reference of a rule of a route in `namespace`.
+    pub(super) fn tier_of(
+        &self,
+        namespace: &str,
+        reference: &HttpRouteRulesBackendRefs,
+    ) -> Option<usize> {
+        let named = Named::in_rule(reference, namespace);
+        self.tiers
+            .iter()
+            .position(|tier| tier.members.contains(&named))
+    }
+
+    /// A reference that is named more than once.
+    pub(super) fn named_twice(&self) -> Option<Misfit> {
+        let mut seen: Vec<(&Named, &str)> = Vec::new();
+        for (field, tier, member) in self.members() {
+            if let Some((_, first)) = seen.iter().find(|(known, _)| *known == member) {
+                let message = format!(
+                    "{member} is named twice: in tier {first} and in tier {}. It can be in one only.",
+                    tier.name
+                );
+                return Some(Misfit { field, message });
+            }
+            seen.push((member, &tier.name));
+        }
+        None
+    }
+
+    /// What is named and is no reference of the rule at `index` of `route`.
+    pub(super) fn misfit(
+        &self,
+        route: &Key,
+        index: usize,
+        rule: &HttpRouteRules,
+    ) -> Option<Misfit> {
+        let references = rule.backend_refs.iter().flatten();
+        let of_rule: Vec<Named> = references
+            .map(|reference| Named::in_rule(reference, &route.object.namespace))
+            .collect();
+        let (field, tier, member) = self
+            .members()
+            .find(|(_, _, member)| !of_rule.contains(member))?;
+        let message = format!(
+            "Tier {} names {member}, which is none of the backendRefs of rule {index} of {route}. A policy for one \
+             rule says its name in sectionName.",
+            tier.name
+        );
+        Some(Misfit { field, message })
+    }
+
+    /// Everything that is named, with the field and the tier.
+    fn members(&self) -> impl Iterator<Item = (String, &OrderedTier, &Named)> {
+        self.tiers.iter().enumerate().flat_map(|(index, tier)| {
+            let members = tier.members.iter().enumerate();
+            members.map(move |(at, member)| {
+                let field = format!("spec.tiers[{index}].backendRefs[{at}]");
+                (field, tier, member)
+            })
+        })
+    }
+}
+
+impl Named {
+    fn in_policy(reference: &TierRef, namespace: &str) -> Self {
+        let own = reference.namespace.as_deref().unwrap_or(namespace);
+        let object = ObjectName::new(own, &reference.name);
+        Self::new(&reference.group, &reference.kind, object, reference.port)
+    }
+
+    fn in_rule(reference: &HttpRouteRulesBackendRefs, namespace: &str) -> Self {
+        let own = reference.namespace.as_deref().unwrap_or(namespace);
+        Self::new(
+            reference.group.as_deref().unwrap_or_default(),
+            reference.kind.as_deref().unwrap_or(Kind::Service.name()),
+            ObjectName::new(own, &reference.name),
+            reference.port.and_then(|port| u16::try_from(port).ok()),
+        )
+    }
+
+    fn new(group: &str, kind: &str, object: ObjectName, port: Option<u16>) -> Self {
+        let is_backend = (group, kind) == (Kind::Backend.group(), Kind::Backend.name());
+        Self {
+            group: group.into(),
+            kind: kind.into(),
+            object,
+            port: port.filter(|_| !is_backend),
+        }
+    }
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.object)?;
+        match self.port {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
