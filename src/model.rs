@@ -165,8 +165,10 @@ pub struct ChainName(pub String);
 /// The ordered tiers of a rule's backends and how they are looked after.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chain {
-    /// Tier 0 is served first. Never empty; a tier may be.
+    /// Tier 0 is served first, unless another is pinned. Never empty; a tier may be.
     pub tiers: Vec<Tier>,
+    /// The tier that is served first instead.
+    pub pinned: Option<usize>,
     pub switch: Switch,
     /// Whether each tier has a cluster of its own even where one could hold them all.
     pub tiers_apart: bool,
@@ -189,6 +191,8 @@ pub enum Switch {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tier {
     pub members: Vec<Member>,
+    /// Whether it gets no request, whatever happens to the others.
+    pub drained: bool,
 }
 
 /// One backend in a tier. A failed one (missing, invalid, refused) has no endpoints.

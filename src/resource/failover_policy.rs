@@ -13,6 +13,7 @@
     reason = "two columns of kubectl's table have types in common"
 )]
 
+mod pin;
 mod tier;
 
 use kube::{CustomResource, KubeSchema};
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::traffic_policy::{PolicyStatus, TargetRef};
 
+pub use pin::Pin;
 pub use tier::{Tier, TierRef};
 
 /// In which order the backends of a route or a rule serve.
@@ -47,6 +49,12 @@ pub use tier::{Tier, TierRef};
         type_ = "string",
         description = "The tiers, the first served first",
         json_path = ".spec.tiers[*].name"
+    ),
+    printcolumn(
+        name = "Pinned",
+        type_ = "string",
+        description = "The tier that is preferred",
+        json_path = ".spec.pin.tier"
     ),
     printcolumn(
         name = "Accepted",
@@ -86,7 +94,18 @@ pub use tier::{Tier, TierRef};
         .field_path(".threshold"),
     validation = Rule::new("self.mode != 'Spill' || has(self.threshold)")
         .message("mode Spill needs a threshold")
-        .field_path(".mode")
+        .field_path(".mode"),
+    validation = Rule::new(
+        "!has(self.pin) || self.tiers.exists(tier, tier.name == self.pin.tier)"
+    )
+    .message("pin.tier must be the name of a tier")
+    .field_path(".pin"),
+    validation = Rule::new(
+        "!has(self.pin) || !self.tiers.exists(tier, tier.name == self.pin.tier && has(tier.drain) \
+         && tier.drain)"
+    )
+    .message("a tier cannot be preferred and drained at once")
+    .field_path(".pin")
 )]
 pub struct FailoverPolicySpec {
     /// The HTTPRoutes that the policy is for, of its own namespace; with a `sectionName` one rule of
@@ -106,6 +125,9 @@ pub struct FailoverPolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub threshold: Option<u8>,
+    /// A tier that is preferred for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Pin>,
 }
 
 /// When requests go to the next tier.

@@ -101,6 +101,11 @@ impl Bench {
             .with_context(|| name.to_owned())
     }
 
+    /// Takes a manifest away.
+    pub(crate) fn remove(&self, name: &str) -> anyhow::Result<()> {
+        self.folder.remove(name).with_context(|| name.to_owned())
+    }
+
     /// Writes the page's manifests, its policy only if wanted.
     pub(crate) fn write_page(&self, policy: bool) -> anyhow::Result<()> {
         for (name, content) in PAGE {

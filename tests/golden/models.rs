@@ -201,6 +201,11 @@ fn ordered_layouts() -> Vec<Layout> {
             "known, nothing, apart",
             vec![vec![ip()], vec![], vec![unix()]],
         ),
+        ("known, 1 pinned, 0 drained", vec![vec![ip()], vec![ipv6()]]),
+        ("names, 0 drained", vec![vec![name()], vec![name()]]),
+        ("mixed, 1 pinned, 0 drained", vec![vec![ip()], vec![name()]]),
+        ("mixed, 1 pinned", vec![vec![ip()], vec![name()]]),
+        ("a single one, 0 drained", vec![vec![name()]]),
     ]
 }
 
@@ -215,7 +220,15 @@ fn chains() -> BTreeMap<ChainName, Chain> {
                 settings.health_check = checks().pop();
             }
             let chain = Chain {
-                tiers: tiers.into_iter().map(|members| Tier { members }).collect(),
+                tiers: tiers
+                    .into_iter()
+                    .zip(0..)
+                    .map(|(members, tier)| Tier {
+                        members,
+                        drained: name.ends_with(&format!("{tier} drained")),
+                    })
+                    .collect(),
+                pinned: name.contains("1 pinned").then_some(1),
                 switch: [Switch::Whole, Switch::Spill { threshold: 70 }][index % 2],
                 tiers_apart: name.ends_with("apart"),
                 settings,

@@ -19,6 +19,10 @@ pub struct Tier {
     /// tier only.
     #[schemars(length(min = 1, max = 16))]
     pub backend_refs: Vec<TierRef>,
+    /// Whether the tier gets no new request, even if nothing else can serve. What is under way is
+    /// finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<bool>,
 }
 
 /// One of a rule's backendRefs, named by the same fields.

@@ -20,10 +20,10 @@ use crate::xds::wire::{pipe, socket_address, uint32};
 const OVERPROVISIONING_FACTOR: u32 = 100_000;
 
 /// The endpoints of `tiers` of a chain, the first at priority 0. No priority is left out: a tier
-/// with nothing to serve from is an empty locality.
+/// with nothing to serve from, or that is not to serve, is an empty locality.
 pub(super) fn load_assignment(
     cluster: &str,
-    tiers: &[Tier],
+    tiers: &[Option<&Tier>],
     chain: &Chain,
 ) -> ClusterLoadAssignment {
     let health_check = chain.settings.health_check.as_ref();
@@ -31,7 +31,7 @@ pub(super) fn load_assignment(
         cluster_name: cluster.to_owned(),
         endpoints: (0..)
             .zip(tiers)
-            .flat_map(|(priority, tier)| localities(tier, priority, health_check))
+            .flat_map(|(priority, tier)| localities(*tier, priority, health_check))
             .collect(),
         policy: Some(Policy {
             overprovisioning_factor: Some(uint32(overprovisioning_factor(chain.switch))),
@@ -53,12 +53,13 @@ fn overprovisioning_factor(switch: Switch) -> u32 {
 /// A locality for each member, named for it. A member of weight 0 gets nothing and so has none; one
 /// that is named twice has its weights together, because Envoy knows a locality by its name.
 fn localities(
-    tier: &Tier,
+    tier: Option<&Tier>,
     priority: u32,
     health_check: Option<&HealthCheck>,
 ) -> Vec<LocalityLbEndpoints> {
     let mut members: Vec<(&Member, u32)> = Vec::new();
-    for member in tier.members.iter().filter(|member| member.weight > 0) {
+    let all = tier.into_iter().flat_map(|tier| &tier.members);
+    for member in all.filter(|member| member.weight > 0) {
         match members
             .iter_mut()
             .find(|(known, _)| known.name == member.name)

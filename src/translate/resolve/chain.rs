@@ -174,26 +174,37 @@ impl Draft {
 
     /// The chain itself, under `settings`.
     pub(super) fn chain(&self, settings: ChainSettings, policy: Option<&Key>) -> Chain {
-        let tiers = self
-            .tiers
-            .iter()
-            .map(|tier| Tier {
-                members: tier.iter().map(member).collect(),
-            })
-            .collect();
         let order = self.order.as_deref();
+        let tiers = self.tiers.iter().enumerate();
+        let tiers = tiers.map(|(index, tier)| Tier {
+            members: tier.iter().map(member).collect(),
+            drained: self.is_drained(index),
+        });
         let mut owners: BTreeSet<Key> = policy.into_iter().cloned().collect();
         owners.extend(order.map(|order| order.policy.clone()));
         let references = self.tiers.iter().flatten();
         owners.extend(references.flat_map(|reference| reference.sources.iter().cloned()));
         Chain {
-            tiers,
+            tiers: tiers.collect(),
+            pinned: order.and_then(|order| order.pinned),
             switch: order.map_or(Switch::Whole, |order| order.switch),
             // A standby whose name is quicker would get requests until the first tier's resolves.
             tiers_apart: order.is_some() && self.has_names(),
             settings,
             owners,
         }
+    }
+
+    /// What a policy calls a tier.
+    pub(super) fn tier_name(&self, tier: usize) -> Option<&str> {
+        let tier = self.order.as_deref()?.tiers.get(tier)?;
+        Some(&tier.name)
+    }
+
+    /// Whether a policy lets nothing to a tier.
+    pub(super) fn is_drained(&self, tier: usize) -> bool {
+        let tiers = self.order.as_deref().map(|order| &order.tiers);
+        tiers.is_some_and(|tiers| tiers.get(tier).is_some_and(|tier| tier.drained))
     }
 
     /// Whether any of it is looked up in DNS.

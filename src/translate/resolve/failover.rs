@@ -55,7 +55,7 @@ impl Failovers {
         });
         let mut given = Vec::new();
         for policy in oldest_first {
-            let order = Arc::new(Order::of(policy));
+            let order = Arc::new(Order::of(policy, reader));
             for target in targets(&order.policy, policy) {
                 let target = failovers.give(policy, &order, target, reader, problems);
                 given.extend(target);
@@ -165,7 +165,12 @@ impl Failovers {
             if let Some(held) = self.held.get_mut(&place) {
                 held.fits = true;
             }
-            Condition::yes(kind, reasons::ACCEPTED, "The policy is accepted.")
+            let mut message = String::from("The policy is accepted.");
+            if let Some(said) = &order.pin_says {
+                message.push(' ');
+                message.push_str(said);
+            }
+            Condition::yes(kind, reasons::ACCEPTED, message)
         };
         self.claim(policy, &order, target, condition);
     }

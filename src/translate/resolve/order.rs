@@ -1,15 +1,17 @@
 //! What one FailoverPolicy says: which of a rule's references are in which tier, and how the tiers
 //! take turns.
 //!
-//! In: a policy's spec. Out: an [`Order`], which knows whether it fits a rule.
+//! In: a policy's spec, and whether the time has come until which its pin lasts. Out: an [`Order`], which knows whether it fits a rule.
 
 use std::fmt;
 
 use gateway_api::apis::experimental::httproutes::{HttpRouteRules, HttpRouteRulesBackendRefs};
 
 use crate::model::Switch;
-use crate::resource::failover_policy::{Mode, TierRef};
+use crate::resource::failover_policy::{Mode, Pin, TierRef};
 use crate::resource::{FailoverPolicy, Key, Kind, ObjectName};
+use crate::status::stamp;
+use crate::translate::read::Reader;
 
 /// A policy's tiers.
 #[derive(Clone, Debug)]
@@ -18,12 +20,17 @@ pub(super) struct Order {
     pub tiers: Vec<OrderedTier>,
     /// When requests go to the next tier.
     pub switch: Switch,
+    /// The tier that is preferred now.
+    pub pinned: Option<usize>,
+    /// What the owner is told of the pin, where there is one.
+    pub pin_says: Option<String>,
 }
 
 /// One tier of a policy.
 #[derive(Clone, Debug)]
 pub(super) struct OrderedTier {
     pub name: String,
+    pub drained: bool,
     members: Vec<Named>,
 }
 
@@ -45,7 +52,7 @@ struct Named {
 
 impl Order {
     /// What a policy says.
-    pub(super) fn of(policy: &FailoverPolicy) -> Self {
+    pub(super) fn of(policy: &FailoverPolicy, reader: &Reader<'_>) -> Self {
         let key = Key::of(Kind::FailoverPolicy, &policy.metadata);
         let spec = &policy.spec;
         let namespace = &key.object.namespace;
@@ -53,13 +60,24 @@ impl Order {
             let members = tier.backend_refs.iter();
             OrderedTier {
                 name: tier.name.clone(),
+                drained: tier.drain == Some(true),
                 members: members
                     .map(|member| Named::in_policy(member, namespace))
                     .collect(),
             }
         });
+        let pin = spec.pin.as_ref();
+        let is_over = |pin: &Pin| {
+            let until = pin.until.as_ref();
+            until.is_some_and(|until| reader.has_passed(until.0))
+        };
         Self {
             tiers: tiers.collect(),
+            pinned: pin.filter(|pin| !is_over(pin)).and_then(|pin| {
+                let mut tiers = spec.tiers.iter();
+                tiers.position(|tier| tier.name == pin.tier)
+            }),
+            pin_says: pin.map(|pin| pin_says(pin, is_over(pin))),
             switch: match (spec.mode, spec.threshold) {
                 (Mode::Spill, Some(threshold)) => Switch::Spill {
                     threshold: threshold.into(),
@@ -130,6 +148,23 @@ impl Order {
             })
         })
     }
+}
+
+/// What a pin says, in a sentence.
+fn pin_says(pin: &Pin, is_over: bool) -> String {
+    let until = pin.until.as_ref().map(|until| stamp(until.0));
+    let tier = &pin.tier;
+    let mut said = match (until, is_over) {
+        (Some(until), true) => format!("The pin to tier {tier} ended at {until}"),
+        (Some(until), false) => format!("Tier {tier} is preferred until {until}"),
+        (None, _) => format!("Tier {tier} is preferred"),
+    };
+    if let Some(reason) = &pin.reason {
+        said.push_str(": ");
+        said.push_str(reason.trim_end_matches('.'));
+    }
+    said.push('.');
+    said
 }
 
 impl Named {

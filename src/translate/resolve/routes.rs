@@ -347,7 +347,7 @@ fn action(
             field: &format!("spec.rules[{}].backendRefs", rule.index),
             policy: *policy,
         });
-        let of_chain = Readiness::of(&name, &draft.tiers, &found);
+        let of_chain = Readiness::of(&name, draft, &found);
         hosts.readiness.insert(name.clone(), of_chain);
         problems.extend(found);
         hosts.chains.insert(name.clone(), chain);

@@ -1,9 +1,17 @@
 //! FailoverPolicies: which order holds for a rule, and what is refused.
 
-use super::super::fixture::{backend, failover, ip, policy, route, rule, served, service};
+use jiff::Timestamp;
+
+use super::super::fixture::{
+    GATEWAY, backend, failover, ip, options, policy, route, rule, served, service, store,
+};
+use super::super::resolve;
 use crate::model::Switch;
 use crate::resource::Kind;
+use crate::status::StatusBody;
 use crate::status::reasons::{self, kind};
+use crate::store::Change;
+use crate::translate::read::Reader;
 
 const ONE: &str = "Ip(10.0.0.1:3000)";
 const TWO: &str = "Ip(10.0.0.2:3000)";
@@ -245,4 +253,57 @@ fn tiers_of_names_are_apart_under_a_policy() {
             "",
         );
     assert!(served(&yaml).chain("default/north,south+order").tiers_apart);
+}
+
+const PAIR: &[(&str, &[&str])] = &[("a", &["one"]), ("b", &["two"])];
+
+#[test]
+fn a_pin_holds_until_its_time_has_come() {
+    let pin = "pin: { tier: b, until: \"2026-01-02T03:04:05Z\", reason: a trial }";
+    let yaml = three()
+        + &route("web", &rule(&["one", "two"]))
+        + &failover("order", "name: web", PAIR, pin);
+    let mut store = store(&format!("{GATEWAY}---\n{yaml}"));
+    let until: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+    let early: Timestamp = "2026-01-02T03:04:04Z".parse().unwrap();
+    for (come, pinned, said) in [
+        (
+            early,
+            Some(1),
+            "Tier b is preferred until 2026-01-02T03:04:05Z: a trial.",
+        ),
+        (
+            until,
+            None,
+            "The pin to tier b ended at 2026-01-02T03:04:05Z: a trial.",
+        ),
+    ] {
+        store.apply(Change::Passed(come));
+        let resolution = resolve(&Reader::new(&store), &options());
+        let chain = resolution.chain("default/one,two+order");
+        assert_eq!(chain.pinned, pinned);
+        let status = &resolution.statuses
+            [&crate::resource::Key::new(Kind::FailoverPolicy, "default", "order")];
+        let StatusBody::Policy(ancestors) = &status.body else {
+            panic!("a policy's status");
+        };
+        let message = &ancestors[0].conditions[0].message;
+        assert!(message.ends_with(said), "{message}");
+    }
+}
+
+#[test]
+fn a_drained_tier_is_no_standby_that_could_take_over() {
+    let yaml = three() + &route("web", &rule(&["one", "two"]));
+    let ready = |policy: &str| {
+        let resolution = served(&(yaml.clone() + policy));
+        resolution.condition(Kind::HttpRoute, "web", kind::FAILOVER_READY)
+    };
+    let whole = failover("order", "name: web", PAIR, "");
+    assert_eq!(ready(&whole), (true, reasons::READY));
+    for tier in ["a", "b"] {
+        let name = format!("name: {tier}, backendRefs");
+        let drained = whole.replace(&name, &format!("drain: true, {name}"));
+        assert_eq!(ready(&drained), (false, reasons::TIER_DRAINED), "{tier}");
+    }
 }
