@@ -148,6 +148,9 @@ pub struct Retry {
     /// After how many attempts the tiers tried so far are left alone (Envoy's
     /// `previous_priorities`).
     pub attempts_per_tier: Option<u32>,
+    /// Bytes of a request's body that are kept for another attempt; a request with a longer one is
+    /// not tried again.
+    pub body_limit: u64,
 }
 
 /// The pause before a retry: random, up to `base` at first, up to `max` later.

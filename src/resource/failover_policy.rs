@@ -14,6 +14,7 @@
 )]
 
 mod pin;
+mod retry;
 mod tier;
 
 use kube::{CustomResource, KubeSchema};
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::traffic_policy::{PolicyStatus, TargetRef};
 
 pub use pin::Pin;
+pub use retry::{NextTier, Retry};
 pub use tier::{Tier, TierRef};
 
 /// In which order the backends of a route or a rule serve.
@@ -125,6 +127,9 @@ pub struct FailoverPolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub threshold: Option<u8>,
+    /// When a request goes on to the next tier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
     /// A tier that is preferred for a while.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<Pin>,

@@ -113,6 +113,7 @@ fn forward(index: usize, chain: &ChainName) -> Forward {
                 max: (!plain).then_some(SECOND / 10),
             },
             attempts_per_tier: (!plain).then_some(2),
+            body_limit: 65_536,
         },
         hash: vec![
             HashInput::SourceIp,

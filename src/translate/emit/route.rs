@@ -82,6 +82,7 @@ fn routes(route: &Route) -> impl Iterator<Item = pb::Route> {
         served.request_headers_to_add = retry::triggers_by_method(&forward.retry)
             .into_iter()
             .collect();
+        served.request_body_buffer_limit = retry::body_limit(&forward.retry);
     }
     share.into_iter().chain([served])
 }

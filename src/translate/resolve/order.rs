@@ -8,7 +8,7 @@ use std::fmt;
 use gateway_api::apis::experimental::httproutes::{HttpRouteRules, HttpRouteRulesBackendRefs};
 
 use crate::model::Switch;
-use crate::resource::failover_policy::{Mode, Pin, TierRef};
+use crate::resource::failover_policy::{Mode, Pin, Retry, TierRef};
 use crate::resource::{FailoverPolicy, Key, Kind, ObjectName};
 use crate::status::stamp;
 use crate::translate::read::Reader;
@@ -20,6 +20,8 @@ pub(super) struct Order {
     pub tiers: Vec<OrderedTier>,
     /// When requests go to the next tier.
     pub switch: Switch,
+    /// What it says of retries.
+    pub retry: Option<Retry>,
     /// The tier that is preferred now.
     pub pinned: Option<usize>,
     /// What the owner is told of the pin, where there is one.
@@ -73,6 +75,7 @@ impl Order {
         };
         Self {
             tiers: tiers.collect(),
+            retry: spec.retry.clone(),
             pinned: pin.filter(|pin| !is_over(pin)).and_then(|pin| {
                 let mut tiers = spec.tiers.iter();
                 tiers.position(|tier| tier.name == pin.tier)
@@ -86,6 +89,12 @@ impl Order {
             },
             policy: key,
         }
+    }
+
+    /// Whether it says how often a request is tried again.
+    pub(super) fn counts_attempts(&self) -> bool {
+        let retry = self.retry.as_ref();
+        retry.is_some_and(|retry| retry.attempts.is_some())
     }
 
     /// The tier that names a reference of a rule of a route in `namespace`.

@@ -330,7 +330,9 @@ fn action(
         return Action::Respond { status: FAILED };
     };
     let name = draft.name(&key.object.namespace, policy.map(|policy| &policy.object));
-    let mut retry = settings.retry(draft.tiers.len());
+    let order = draft.order.as_deref();
+    let said = order.and_then(|order| order.retry.as_ref());
+    let mut retry = settings.retry(draft.tiers.len(), said);
     if let Some(timeout) = rule.attempt_timeout {
         retry.per_try_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
     }
@@ -346,6 +348,7 @@ fn action(
             route: key,
             field: &format!("spec.rules[{}].backendRefs", rule.index),
             policy: *policy,
+            order,
         });
         let of_chain = Readiness::of(&name, draft, &found);
         hosts.readiness.insert(name.clone(), of_chain);
