@@ -117,6 +117,16 @@ pub struct Forward {
     pub retry: Retry,
     /// What a consistent-hash balancer hashes, all that yield a value together.
     pub hash: Vec<HashInput>,
+    /// What the proxy answers when no tier can; `None` leaves it to Envoy.
+    pub last_resort: Option<LastResort>,
+}
+
+/// What a proxy answers when no tier can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastResort {
+    pub status: u16,
+    pub body: String,
+    pub content_type: String,
 }
 
 /// What consistent hashing looks at.

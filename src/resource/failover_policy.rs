@@ -13,6 +13,7 @@
     reason = "two columns of kubectl's table have types in common"
 )]
 
+mod last_resort;
 mod pin;
 mod retry;
 mod tier;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::traffic_policy::{PolicyStatus, TargetRef};
 
+pub use last_resort::LastResort;
 pub use pin::Pin;
 pub use retry::{NextTier, Retry};
 pub use tier::{Tier, TierRef};
@@ -130,6 +132,9 @@ pub struct FailoverPolicySpec {
     /// When a request goes on to the next tier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// What is answered when no tier can serve. Nothing said: 503 and a few words of Envoy's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_resort: Option<LastResort>,
     /// A tier that is preferred for a while.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<Pin>,

@@ -257,8 +257,13 @@ impl Bench {
 
     /// An open loop.
     pub(crate) fn load_of(&self, request: Request) -> anyhow::Result<Load> {
+        self.load_at(request, RATE)
+    }
+
+    /// An open loop of so many requests a second.
+    pub(crate) fn load_at(&self, request: Request, rate: u32) -> anyhow::Result<Load> {
         let pace = Pace::Open {
-            rate: RATE,
+            rate,
             connections: CONNECTIONS,
         };
         let bound = Bound {

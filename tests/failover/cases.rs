@@ -7,6 +7,7 @@ mod endpoints;
 mod locum;
 mod names;
 mod outage;
+mod rescue;
 mod silence;
 mod start;
 mod steering;
@@ -76,6 +77,9 @@ pub(crate) fn all() -> Vec<Case> {
         true steering::pinned_names_and_the_pinned_dies_with_locum,
         false steering::a_drained_tier_gets_nothing_whatever_dies,
         true steering::drained_names_get_nothing_whatever_dies,
+        false rescue::a_body_of_a_mebibyte_is_rescued,
+        false rescue::answers_of_429_go_on_to_the_next_tier,
+        false rescue::a_last_resort_is_answered_when_all_are_gone,
         false start::the_first_answer_comes_soon,
         false start::a_thousand_routes_start_and_change,
     ])

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use locum::model::{
     Action, Address, BackOff, Balancer, Chain, ChainName, ChainSettings, CircuitBreaker, Dns,
-    Endpoint, Forward, Gateway, HashInput, Health, HealthCheck, LookupFamily, Member,
+    Endpoint, Forward, Gateway, HashInput, Health, HealthCheck, LastResort, LookupFamily, Member,
     OutlierDetection, PathMatch, Payload, Port, Preconnect, Probe, Protocol, Retry, Route,
     RouteMatch, StringMatch, Switch, TcpKeepalive, Tier, VirtualHost,
 };
@@ -125,6 +125,11 @@ fn forward(index: usize, chain: &ChainName) -> Forward {
             },
             HashInput::QueryParameter("user".into()),
         ],
+        last_resort: (!plain).then(|| LastResort {
+            status: [503, 200][index % 2],
+            body: "100 % \"%REQ(:path)%\"\n{x} \u{e4}".into(),
+            content_type: "text/plain; charset=utf-8".into(),
+        }),
     }
 }
 

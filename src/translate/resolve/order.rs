@@ -7,7 +7,7 @@ use std::fmt;
 
 use gateway_api::apis::experimental::httproutes::{HttpRouteRules, HttpRouteRulesBackendRefs};
 
-use crate::model::Switch;
+use crate::model::{LastResort, Switch};
 use crate::resource::failover_policy::{Mode, Pin, Retry, TierRef};
 use crate::resource::{FailoverPolicy, Key, Kind, ObjectName};
 use crate::status::stamp;
@@ -22,6 +22,8 @@ pub(super) struct Order {
     pub switch: Switch,
     /// What it says of retries.
     pub retry: Option<Retry>,
+    /// What is answered when no tier can serve.
+    pub last_resort: Option<LastResort>,
     /// The tier that is preferred now.
     pub pinned: Option<usize>,
     /// What the owner is told of the pin, where there is one.
@@ -76,6 +78,11 @@ impl Order {
         Self {
             tiers: tiers.collect(),
             retry: spec.retry.clone(),
+            last_resort: spec.last_resort.as_ref().map(|said| LastResort {
+                status: said.status,
+                body: said.body.clone().unwrap_or_default(),
+                content_type: said.content_type.clone(),
+            }),
             pinned: pin.filter(|pin| !is_over(pin)).and_then(|pin| {
                 let mut tiers = spec.tiers.iter();
                 tiers.position(|tier| tier.name == pin.tier)

@@ -365,5 +365,6 @@ fn action(
         max_stream_duration: settings.max_stream_duration,
         retry,
         hash: settings.hash.clone(),
+        last_resort: order.and_then(|order| order.last_resort.clone()),
     }))
 }
