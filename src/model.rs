@@ -206,6 +206,21 @@ pub struct Tier {
     pub members: Vec<Member>,
     /// Whether it gets no request, whatever happens to the others.
     pub drained: bool,
+    /// Where it is not the chain's.
+    pub connect_timeout: Option<Duration>,
+    pub probing: Probing,
+}
+
+/// How a tier is probed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Probing {
+    /// As the chain's settings say.
+    #[default]
+    AsChain,
+    /// Not at all, where the others are.
+    Off,
+    /// In the same way as the chain's check, but for path, host and port.
+    Own(Box<HealthCheck>),
 }
 
 /// One backend in a tier. A failed one (missing, invalid, refused) has no endpoints.

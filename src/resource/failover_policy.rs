@@ -27,7 +27,7 @@ use super::traffic_policy::{PolicyStatus, TargetRef};
 pub use last_resort::LastResort;
 pub use pin::Pin;
 pub use retry::{NextTier, Retry};
-pub use tier::{Tier, TierRef};
+pub use tier::{Tier, TierHealthCheck, TierRef};
 
 /// In which order the backends of a route or a rule serve.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]

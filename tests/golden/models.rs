@@ -7,7 +7,7 @@ use std::time::Duration;
 use locum::model::{
     Action, Address, BackOff, Balancer, Chain, ChainName, ChainSettings, CircuitBreaker, Dns,
     Endpoint, Forward, Gateway, HashInput, Health, HealthCheck, LastResort, LookupFamily, Member,
-    OutlierDetection, PathMatch, Payload, Port, Preconnect, Probe, Protocol, Retry, Route,
+    OutlierDetection, PathMatch, Payload, Port, Preconnect, Probe, Probing, Protocol, Retry, Route,
     RouteMatch, StringMatch, Switch, TcpKeepalive, Tier, VirtualHost,
 };
 use locum::resource::{Key, Kind};
@@ -212,6 +212,10 @@ fn ordered_layouts() -> Vec<Layout> {
         ("mixed, 1 pinned, 0 drained", vec![vec![ip()], vec![name()]]),
         ("mixed, 1 pinned", vec![vec![ip()], vec![name()]]),
         ("a single one, 0 drained", vec![vec![name()]]),
+        ("known, 1 slow", vec![vec![ip()], vec![ipv6()]]),
+        ("known, 0 not probed", vec![vec![ip()], vec![ipv6()]]),
+        ("names, 1 not probed", vec![vec![name()], vec![name()]]),
+        ("known, 1 otherwise", vec![vec![ip()], vec![ipv6()]]),
     ]
 }
 
@@ -225,6 +229,9 @@ fn chains() -> BTreeMap<ChainName, Chain> {
             if name == "one protocol" {
                 settings.health_check = checks().pop();
             }
+            if name.ends_with("probed") || name.ends_with("otherwise") {
+                settings.health_check = checks().into_iter().nth(1);
+            }
             let chain = Chain {
                 tiers: tiers
                     .into_iter()
@@ -232,6 +239,10 @@ fn chains() -> BTreeMap<ChainName, Chain> {
                     .map(|(members, tier)| Tier {
                         members,
                         drained: name.ends_with(&format!("{tier} drained")),
+                        connect_timeout: name
+                            .ends_with(&format!("{tier} slow"))
+                            .then_some(SECOND * 7),
+                        probing: probing(name, tier),
                     })
                     .collect(),
                 pinned: name.contains("1 pinned").then_some(1),
@@ -243,6 +254,20 @@ fn chains() -> BTreeMap<ChainName, Chain> {
             (ChainName(format!("default/{name}")), chain)
         })
         .collect()
+}
+
+fn probing(chain: &str, tier: usize) -> Probing {
+    if chain.ends_with(&format!("{tier} not probed")) {
+        return Probing::Off;
+    }
+    let other = || {
+        checks()
+            .into_iter()
+            .next()
+            .map(|check| Probing::Own(check.into()))
+    };
+    let is_other = chain.ends_with(&format!("{tier} otherwise"));
+    is_other.then(other).flatten().unwrap_or_default()
 }
 
 fn member(name: &str, addresses: &[Address]) -> Member {

@@ -179,13 +179,18 @@ impl Draft {
         let tiers = tiers.map(|(index, tier)| Tier {
             members: tier.iter().map(member).collect(),
             drained: self.is_drained(index),
+            connect_timeout: order.and_then(|order| order.tiers.get(index)?.connect_timeout),
+            probing: order
+                .map(|order| order.probing(index, settings.health_check.as_ref()))
+                .unwrap_or_default(),
         });
+        let tiers = tiers.collect();
         let mut owners: BTreeSet<Key> = policy.into_iter().cloned().collect();
         owners.extend(order.map(|order| order.policy.clone()));
         let references = self.tiers.iter().flatten();
         owners.extend(references.flat_map(|reference| reference.sources.iter().cloned()));
         Chain {
-            tiers: tiers.collect(),
+            tiers,
             pinned: order.and_then(|order| order.pinned),
             switch: order.map_or(Switch::Whole, |order| order.switch),
             // A standby whose name is quicker would get requests until the first tier's resolves.

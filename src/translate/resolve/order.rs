@@ -4,11 +4,12 @@
 //! In: a policy's spec, and whether the time has come until which its pin lasts. Out: an [`Order`], which knows whether it fits a rule.
 
 use std::fmt;
+use std::time::Duration;
 
 use gateway_api::apis::experimental::httproutes::{HttpRouteRules, HttpRouteRulesBackendRefs};
 
-use crate::model::{LastResort, Switch};
-use crate::resource::failover_policy::{Mode, Pin, Retry, TierRef};
+use crate::model::{HealthCheck, LastResort, Probe, Probing, Switch};
+use crate::resource::failover_policy::{Mode, Pin, Retry, TierHealthCheck, TierRef};
 use crate::resource::{FailoverPolicy, Key, Kind, ObjectName};
 use crate::status::stamp;
 use crate::translate::read::Reader;
@@ -35,6 +36,8 @@ pub(super) struct Order {
 pub(super) struct OrderedTier {
     pub name: String,
     pub drained: bool,
+    pub connect_timeout: Option<Duration>,
+    pub health_check: Option<TierHealthCheck>,
     members: Vec<Named>,
 }
 
@@ -65,6 +68,8 @@ impl Order {
             OrderedTier {
                 name: tier.name.clone(),
                 drained: tier.drain == Some(true),
+                connect_timeout: tier.connect_timeout.map(Into::into),
+                health_check: tier.health_check.clone(),
                 members: members
                     .map(|member| Named::in_policy(member, namespace))
                     .collect(),
@@ -102,6 +107,56 @@ impl Order {
     pub(super) fn counts_attempts(&self) -> bool {
         let retry = self.retry.as_ref();
         retry.is_some_and(|retry| retry.attempts.is_some())
+    }
+
+    /// How a tier is probed where the chain has this check.
+    pub(super) fn probing(&self, tier: usize, check: Option<&HealthCheck>) -> Probing {
+        let tier = self.tiers.get(tier);
+        let said = tier.and_then(|tier| tier.health_check.as_ref());
+        let (Some(said), Some(check)) = (said, check) else {
+            return Probing::AsChain;
+        };
+        if said.disabled == Some(true) {
+            return Probing::Off;
+        }
+        let mut own = check.clone();
+        own.port = said.port.or(own.port);
+        if let Probe::Http { path, hostname, .. } = &mut own.probe {
+            if let Some(said) = &said.path {
+                path.clone_from(said);
+            }
+            if said.hostname.is_some() {
+                hostname.clone_from(&said.hostname);
+            }
+        }
+        match own == *check {
+            true => Probing::AsChain,
+            false => Probing::Own(Box::new(own)),
+        }
+    }
+
+    /// What a tier says of a health check that the chain has not: its field below the tier and why
+    /// it does nothing.
+    pub(super) fn idle_probing(
+        &self,
+        check: Option<&HealthCheck>,
+    ) -> impl Iterator<Item = (String, String)> {
+        let is_http = check.is_some_and(|check| matches!(check.probe, Probe::Http { .. }));
+        let is_checked = check.is_some();
+        let tiers = self.tiers.iter().enumerate();
+        tiers.filter_map(move |(index, tier)| {
+            let said = tier.health_check.as_ref()?;
+            let asks = said.path.is_some() || said.hostname.is_some();
+            let why = if !is_checked && (asks || said.port.is_some()) {
+                "no BackendTrafficPolicy of it has healthCheck.active"
+            } else if is_checked && asks && !is_http {
+                "path and hostname are for HTTP probes"
+            } else {
+                return None;
+            };
+            let field = format!("spec.tiers[{index}].healthCheck");
+            Some((field, format!("Tier {}: {why}", tier.name)))
+        })
     }
 
     /// The tier that names a reference of a rule of a route in `namespace`.

@@ -31,6 +31,13 @@ pub(super) fn warnings(subject: &Subject<'_>) -> Vec<Problem> {
     if let Some(policy) = subject.policy {
         problems.extend(unsendable_probe(subject, policy));
     }
+    if let Some(order) = subject.order {
+        let check = subject.chain.settings.health_check.as_ref();
+        problems.extend(order.idle_probing(check).map(|(field, why)| {
+            let message = format!("{why}, so this does nothing in chain {}.", subject.name.0);
+            Problem::warning(&order.policy, &field, reasons::NOT_PROBED, message)
+        }));
+    }
     if tiers.len() < 2 {
         return problems;
     }
