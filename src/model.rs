@@ -117,6 +117,16 @@ pub struct Forward {
     pub retry: Retry,
     /// What a consistent-hash balancer hashes, all that yield a value together.
     pub hash: Vec<HashInput>,
+    /// What the proxy answers when no tier can; `None` leaves it to Envoy.
+    pub last_resort: Option<LastResort>,
+}
+
+/// What a proxy answers when no tier can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastResort {
+    pub status: u16,
+    pub body: String,
+    pub content_type: String,
 }
 
 /// What consistent hashing looks at.
@@ -148,6 +158,9 @@ pub struct Retry {
     /// After how many attempts the tiers tried so far are left alone (Envoy's
     /// `previous_priorities`).
     pub attempts_per_tier: Option<u32>,
+    /// Bytes of a request's body that are kept for another attempt; a request with a longer one is
+    /// not tried again.
+    pub body_limit: u64,
 }
 
 /// The pause before a retry: random, up to `base` at first, up to `max` later.
@@ -165,17 +178,49 @@ pub struct ChainName(pub String);
 /// The ordered tiers of a rule's backends and how they are looked after.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chain {
-    /// Tier 0 is served first. Never empty; a tier may be.
+    /// Tier 0 is served first, unless another is pinned. Never empty; a tier may be.
     pub tiers: Vec<Tier>,
+    /// The tier that is served first instead.
+    pub pinned: Option<usize>,
+    pub switch: Switch,
+    /// Whether each tier has a cluster of its own even where one could hold them all.
+    pub tiers_apart: bool,
     pub settings: ChainSettings,
     /// The routes, backends, Services and policies it was made from.
     pub owners: BTreeSet<Key>,
+}
+
+/// When requests go to the next tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// All of them, when no endpoint of a tier is healthy.
+    Whole,
+    /// In proportion to what is missing, when fewer than so many percent of a tier's endpoints are
+    /// healthy: from 1 to 100.
+    Spill { threshold: u32 },
 }
 
 /// Members among which requests are divided by weight while the tier serves.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tier {
     pub members: Vec<Member>,
+    /// Whether it gets no request, whatever happens to the others.
+    pub drained: bool,
+    /// Where it is not the chain's.
+    pub connect_timeout: Option<Duration>,
+    pub probing: Probing,
+}
+
+/// How a tier is probed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Probing {
+    /// As the chain's settings say.
+    #[default]
+    AsChain,
+    /// Not at all, where the others are.
+    Off,
+    /// In the same way as the chain's check, but for path, host and port.
+    Own(Box<HealthCheck>),
 }
 
 /// One backend in a tier. A failed one (missing, invalid, refused) has no endpoints.

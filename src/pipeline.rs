@@ -1,10 +1,11 @@
 //! The pipeline: the one loop that moves data along.
 //!
 //! Every event it can see: an update of the source (changes, findings), another set of resources
-//! that proxies refuse, the source's end. It takes in all updates that are waiting, translates
+//! that proxies refuse, a time until which something was to last, the source's end. It takes in all updates that are waiting, translates
 //! once, publishes the snapshots and then the state that admin, `run` and the status writer look
 //! at.
 
+mod ends;
 mod located;
 mod metrics;
 
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use crate::problem::Problem;
@@ -55,11 +57,11 @@ pub struct State {
 impl State {
     /// What follows from one update of a source alone, published nowhere.
     pub fn of(update: Update, options: &Options) -> Self {
-        State::default().after(vec![update], options)
+        State::default().after(vec![update], options, Timestamp::now())
     }
 
-    /// The state after some more updates.
-    fn after(&self, updates: Vec<Update>, options: &Options) -> Self {
+    /// The state after some more updates, at some time.
+    fn after(&self, updates: Vec<Update>, options: &Options, now: Timestamp) -> Self {
         let mut state = self.clone();
         let store = Arc::make_mut(&mut state.store);
         let reads = &self.translation.reads;
@@ -71,6 +73,10 @@ impl State {
             }
             state.findings = update.findings;
             state.origins = update.origins;
+        }
+        if let Some(come) = ends::come(store, now) {
+            touched = touched || read::touches(reads, store, &come);
+            store.apply(come);
         }
         if !store.is_synced() || !touched {
             return state;
@@ -149,6 +155,7 @@ impl Pipeline {
     /// Runs until the source has gone. The first snapshot comes after the source's first `Synced`.
     pub async fn run(mut self, mut updates: mpsc::Receiver<Update>) {
         loop {
+            let wait = ends::wait(&self.state.borrow().store, Timestamp::now());
             tokio::select! {
                 update = updates.recv() => {
                     let Some(update) = update else { return };
@@ -159,6 +166,11 @@ impl Pipeline {
                     self.publish(waiting);
                 }
                 Ok(()) = self.refusals.changed() => self.note_refusals(),
+                () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {
+                    if ends::come(&self.state.borrow().store, Timestamp::now()).is_some() {
+                        self.publish(Vec::new());
+                    }
+                }
             }
         }
     }
@@ -166,7 +178,7 @@ impl Pipeline {
     fn publish(&self, updates: Vec<Update>) {
         let begun = Instant::now();
         let previous = self.state.borrow().clone();
-        let mut state = previous.after(updates, &self.options);
+        let mut state = previous.after(updates, &self.options, Timestamp::now());
         if state.revision == previous.revision {
             // The source is still saying what was there at the start, or has found something that
             // changes nothing.

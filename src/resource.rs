@@ -8,6 +8,7 @@ pub mod backend;
 pub mod byte_size;
 pub mod crds;
 pub mod duration;
+pub mod failover_policy;
 pub mod fault;
 pub mod guard;
 pub mod key;
@@ -32,6 +33,7 @@ pub use k8s_openapi::api::discovery::v1::EndpointSlice;
 pub use backend::Backend;
 pub use byte_size::ByteSize;
 pub use duration::Duration;
+pub use failover_policy::FailoverPolicy;
 pub use guard::Guard;
 pub use key::{Key, Kind, ObjectName};
 pub use traffic_policy::BackendTrafficPolicy;
@@ -95,6 +97,7 @@ objects! {
     Namespace(Namespace),
     Backend(Backend),
     BackendTrafficPolicy(BackendTrafficPolicy),
+    FailoverPolicy(FailoverPolicy),
     Guard(Guard),
 }
 

@@ -9,9 +9,11 @@ pub(crate) use references::{GATEWAY_NAME, SERVICE_NAME, of as references_of};
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use crate::resource::{Key, Kind, Object};
 
-/// What a source says happened.
+/// What happened, as a source says it or a clock.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// The resource is there, new or changed.
@@ -20,6 +22,8 @@ pub enum Change {
     Deleted(Key),
     /// Everything that was there at the start has been said.
     Synced,
+    /// This time has come, for what is to last until then.
+    Passed(Timestamp),
 }
 
 /// All resources known now.
@@ -29,6 +33,8 @@ pub struct Store {
     /// By what is referred to: who refers to it.
     referrers: BTreeMap<Key, BTreeSet<Key>>,
     synced: bool,
+    /// The latest time that has come, of those that matter.
+    passed: Option<Timestamp>,
 }
 
 impl Store {
@@ -51,12 +57,18 @@ impl Store {
                 self.objects.remove(&key);
             }
             Change::Synced => self.synced = true,
+            Change::Passed(time) => self.passed = self.passed.max(Some(time)),
         }
     }
 
     /// Whether the source has said everything that was there at the start.
     pub fn is_synced(&self) -> bool {
         self.synced
+    }
+
+    /// Whether a time has come, as far as the store was told.
+    pub fn has_passed(&self, time: Timestamp) -> bool {
+        self.passed.is_some_and(|passed| time <= passed)
     }
 
     /// One resource.

@@ -54,7 +54,7 @@ pub(super) struct KubernetesOptions {
         value_delimiter = ','
     )]
     namespaces: Vec<String>,
-    /// Read only Gateways, HTTPRoutes, Backends and BackendTrafficPolicies with these labels, such
+    /// Read only Gateways, HTTPRoutes, Backends and policies of routes with these labels, such
     /// as `team=shop,stage!=test`.
     ///
     /// What they refer to (GatewayClasses, Services, ReferenceGrants, Secrets) needs no label.

@@ -1,16 +1,21 @@
 //! The CustomResourceDefinitions of the kinds that Locum brings along, made from their Rust types.
 //!
-//! Names, groups and versions are Envoy Gateway's, so that what it has installed serves too.
+//! Names, groups and versions of Backend and BackendTrafficPolicy are Envoy Gateway's, so that what
+//! it has installed serves too.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Number, Value};
 
 use super::schema::crd;
-use super::{Backend, BackendTrafficPolicy};
+use super::{Backend, BackendTrafficPolicy, FailoverPolicy};
 
 /// Each definition, by name.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![crd::<Backend>(), crd::<BackendTrafficPolicy>()]
+    vec![
+        crd::<Backend>(),
+        crd::<BackendTrafficPolicy>(),
+        crd::<FailoverPolicy>(),
+    ]
 }
 
 /// The definition as a person would write it: whole numbers without a fraction, each description

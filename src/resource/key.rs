@@ -13,6 +13,8 @@ use super::guard::GuardKind;
 pub const GATEWAY_API: &str = "gateway.networking.k8s.io";
 /// The API group of Envoy Gateway's extensions.
 pub const ENVOY_GATEWAY: &str = "gateway.envoyproxy.io";
+/// The API group of Locum's own kinds.
+pub const LOCUM: &str = "locum.dev";
 
 /// The kinds that Locum reads. The order has no meaning but is stable, so that lists are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +30,7 @@ pub enum Kind {
     Namespace,
     Backend,
     BackendTrafficPolicy,
+    FailoverPolicy,
     /// A policy that Locum knows by name only and that guards its targets: see
     /// [`crate::resource::guard`].
     Guard,
@@ -35,7 +38,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Kind; 12] = [
+    pub const ALL: [Kind; 13] = [
         Kind::GatewayClass,
         Kind::Gateway,
         Kind::HttpRoute,
@@ -47,6 +50,7 @@ impl Kind {
         Kind::Namespace,
         Kind::Backend,
         Kind::BackendTrafficPolicy,
+        Kind::FailoverPolicy,
         Kind::Guard,
     ];
 
@@ -64,6 +68,7 @@ impl Kind {
             Kind::Namespace => "Namespace",
             Kind::Backend => "Backend",
             Kind::BackendTrafficPolicy => "BackendTrafficPolicy",
+            Kind::FailoverPolicy => "FailoverPolicy",
             Kind::Guard => "Guard",
         }
     }
@@ -77,6 +82,7 @@ impl Kind {
             Kind::EndpointSlice => "discovery.k8s.io",
             Kind::Service | Kind::Secret | Kind::ConfigMap | Kind::Namespace => "",
             Kind::Backend | Kind::BackendTrafficPolicy | Kind::Guard => ENVOY_GATEWAY,
+            Kind::FailoverPolicy => LOCUM,
         }
     }
 
@@ -86,7 +92,9 @@ impl Kind {
             Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::ReferenceGrant => {
                 &["v1", "v1beta1"]
             }
-            Kind::Backend | Kind::BackendTrafficPolicy | Kind::Guard => &["v1alpha1"],
+            Kind::Backend | Kind::BackendTrafficPolicy | Kind::FailoverPolicy | Kind::Guard => {
+                &["v1alpha1"]
+            }
             _ => &["v1"],
         }
     }

@@ -18,8 +18,8 @@ use super::fault::{At, Fault, Faults, reason};
 use super::rules;
 use super::schema::Schema;
 use super::{
-    Backend, BackendTrafficPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute, Key,
-    Kind, Namespace, Object, ReferenceGrant, Secret, Service,
+    Backend, BackendTrafficPolicy, ConfigMap, EndpointSlice, FailoverPolicy, Gateway, GatewayClass,
+    HttpRoute, Key, Kind, Namespace, Object, ReferenceGrant, Secret, Service,
 };
 use crate::problem::Severity;
 use kinds::Known;
@@ -104,6 +104,7 @@ fn object(kind: Kind, map: Map<String, Value>, default_namespace: &str) -> Parse
         Kind::Namespace => typed::<Namespace>(kind, map, default_namespace),
         Kind::Backend => typed::<Backend>(kind, map, default_namespace),
         Kind::BackendTrafficPolicy => typed::<BackendTrafficPolicy>(kind, map, default_namespace),
+        Kind::FailoverPolicy => typed::<FailoverPolicy>(kind, map, default_namespace),
         Kind::Guard => refused("kind", reason::INVALID, "is no kind of a manifest"),
     }
 }
@@ -149,6 +150,7 @@ parse! {
     Namespace: Schema::core::<Namespace>(false);
     Backend: Schema::custom_resource::<Backend>();
     BackendTrafficPolicy: Schema::custom_resource::<BackendTrafficPolicy>();
+    FailoverPolicy: Schema::custom_resource::<FailoverPolicy>();
 }
 
 fn typed<K: Parse>(kind: Kind, mut map: Map<String, Value>, default_namespace: &str) -> Parsed {

@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use envoy_types::pb::envoy::config::endpoint::v3::ClusterStats;
+use envoy_types::pb::envoy::config::endpoint::v3::{ClusterStats, UpstreamLocalityStats};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::ChainName;
 use crate::serving::{Chain, Counts, Layout, State, Tier};
 use crate::translate::names;
 
-/// What a load report's clusters and priorities stand for.
+/// What a load report's clusters and localities stand for. A locality is named for its member, so
+/// that a tier is known whatever its priority is just now: a pin gives its tier the first.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     state: State,
-    /// By Gateway: the chain of each cluster that Envoy reports, and its tier where the cluster is
-    /// one tier only.
-    clusters: BTreeMap<String, BTreeMap<String, (ChainName, Option<usize>)>>,
+    /// By Gateway: the chain of each cluster that Envoy reports.
+    clusters: BTreeMap<String, BTreeMap<String, ChainName>>,
     /// By Gateway and stream: gRPC opens several with one `node.id`, each with what it alone sent.
     counts: BTreeMap<(String, u64), Last>,
 }
@@ -46,10 +46,10 @@ impl Ledger {
             let mut clusters = BTreeMap::new();
             let mut states = BTreeMap::new();
             for (name, tiers) in chains {
-                clusters.insert(name.0.clone(), (name.clone(), None));
+                clusters.insert(name.0.clone(), name.clone());
                 for tier in 0..tiers.len() {
                     let cluster = names::tier_cluster(&name, tier);
-                    clusters.insert(cluster, (name.clone(), Some(tier)));
+                    clusters.insert(cluster, name.clone());
                 }
                 let state = known.remove(&name.0).unwrap_or_default();
                 states.insert(name.0, of_tiers(state, tiers));
@@ -70,14 +70,17 @@ impl Ledger {
         stream: u64,
         stats: &[ClusterStats],
     ) {
-        let Some(clusters) = self.clusters.get(gateway) else {
+        let known = self.clusters.get(gateway).zip(self.state.get(gateway));
+        let Some((clusters, states)) = known else {
             return;
         };
         let mut chains: BTreeMap<ChainName, BTreeMap<usize, Counts>> = BTreeMap::new();
         for cluster in stats {
+            let Some(chain) = clusters.get(&cluster.cluster_name) else {
+                continue;
+            };
             for locality in &cluster.upstream_locality_stats {
-                let priority = locality.priority as usize;
-                let Some((chain, tier)) = tier_of(clusters, &cluster.cluster_name, priority) else {
+                let Some(tier) = states.get(&chain.0).and_then(|it| tier_of(it, locality)) else {
                     continue;
                 };
                 let tiers = chains.entry(chain.clone()).or_default();
@@ -135,7 +138,14 @@ fn of_tiers(mut chain: Chain, tiers: Vec<Vec<String>>) -> Chain {
         .iter()
         .eq(chain.tiers.iter().map(|tier| &tier.members))
     {
-        chain.serving_tier = chain.serving_tier.filter(|tier| *tier < tiers.len());
+        let served = chain.serving_tier.and_then(|tier| chain.tiers.get(tier));
+        let serving = served.and_then(|served| tiers.iter().position(|it| *it == served.members));
+        if serving != chain.serving_tier {
+            // It speaks of tiers by numbers that they have no more.
+            chain.why.clear();
+            chain.since = chain.since.filter(|_| serving.is_some());
+            chain.serving_tier = serving;
+        }
         let tiers = tiers.into_iter().map(|members| Tier {
             members,
             counts: Counts::default(),
@@ -145,14 +155,11 @@ fn of_tiers(mut chain: Chain, tiers: Vec<Vec<String>>) -> Chain {
     chain
 }
 
-/// The chain and tier that a priority of a cluster is.
-fn tier_of<'a>(
-    clusters: &'a BTreeMap<String, (ChainName, Option<usize>)>,
-    cluster: &str,
-    priority: usize,
-) -> Option<(&'a ChainName, usize)> {
-    let (chain, tier) = clusters.get(cluster)?;
-    Some((chain, tier.unwrap_or(priority)))
+/// The tier that a locality is of.
+fn tier_of(chain: &Chain, locality: &UpstreamLocalityStats) -> Option<usize> {
+    let member = &locality.locality.as_ref()?.region;
+    let mut tiers = chain.tiers.iter();
+    tiers.position(|tier| tier.members.contains(member))
 }
 
 /// The tier that answered most, the first of equals.
@@ -181,7 +188,7 @@ fn why(chain: &Chain) -> String {
 
 #[cfg(test)]
 mod tests {
-    use envoy_types::pb::envoy::config::endpoint::v3::UpstreamLocalityStats;
+    use envoy_types::pb::envoy::config::core::v3::Locality;
 
     use super::*;
 
@@ -194,14 +201,17 @@ mod tests {
         ledger
     }
 
-    /// Cluster, priority, successes, errors.
-    fn stats(said: &[(&str, u32, u64, u64)]) -> Vec<ClusterStats> {
+    /// Cluster, member, successes, errors.
+    fn stats(said: &[(&str, &str, u64, u64)]) -> Vec<ClusterStats> {
         let said = said
             .iter()
-            .map(|(cluster, priority, successes, errors)| ClusterStats {
+            .map(|(cluster, member, successes, errors)| ClusterStats {
                 cluster_name: (*cluster).into(),
                 upstream_locality_stats: vec![UpstreamLocalityStats {
-                    priority: *priority,
+                    locality: Some(Locality {
+                        region: (*member).into(),
+                        ..Default::default()
+                    }),
                     total_successful_requests: *successes,
                     total_error_requests: *errors,
                     ..Default::default()
@@ -223,8 +233,8 @@ mod tests {
     fn the_tier_that_answers_most_serves_since_it_first_did() {
         let mut ledger = ledger();
         assert_eq!(chain(&ledger).serving_tier, None);
-        ledger.report(at(1), "gw", 1, &stats(&[("chain", 0, 200, 0)]));
-        ledger.report(at(2), "gw", 1, &stats(&[("chain", 0, 200, 0)]));
+        ledger.report(at(1), "gw", 1, &stats(&[("chain", "active", 200, 0)]));
+        ledger.report(at(2), "gw", 1, &stats(&[("chain", "active", 200, 0)]));
         assert_eq!(
             (chain(&ledger).serving_tier, chain(&ledger).since),
             (Some(0), Some(at(1)))
@@ -233,7 +243,7 @@ mod tests {
             at(3),
             "gw",
             1,
-            &stats(&[("chain", 0, 0, 2), ("chain", 1, 198, 0)]),
+            &stats(&[("chain", "active", 0, 2), ("chain", "passive", 198, 0)]),
         );
         let now = chain(&ledger);
         assert_eq!((now.serving_tier, now.since), (Some(1), Some(at(3))));
@@ -246,7 +256,7 @@ mod tests {
     #[test]
     fn no_traffic_changes_no_verdict() {
         let mut ledger = ledger();
-        ledger.report(at(1), "gw", 1, &stats(&[("chain", 1, 5, 0)]));
+        ledger.report(at(1), "gw", 1, &stats(&[("chain", "passive", 5, 0)]));
         ledger.report(at(2), "gw", 1, &[]);
         let now = chain(&ledger);
         assert_eq!((now.serving_tier, now.since), (Some(1), Some(at(1))));
@@ -256,8 +266,8 @@ mod tests {
     #[test]
     fn only_errors_change_no_verdict() {
         let mut ledger = ledger();
-        ledger.report(at(1), "gw", 1, &stats(&[("chain", 0, 5, 0)]));
-        ledger.report(at(2), "gw", 1, &stats(&[("chain", 1, 0, 9)]));
+        ledger.report(at(1), "gw", 1, &stats(&[("chain", "active", 5, 0)]));
+        ledger.report(at(2), "gw", 1, &stats(&[("chain", "passive", 0, 9)]));
         assert_eq!(chain(&ledger).serving_tier, Some(0));
         assert_eq!(chain(&ledger).tiers[1].counts.errors, 9);
     }
@@ -269,20 +279,47 @@ mod tests {
             at(1),
             "gw",
             1,
-            &stats(&[("chain/tier/0", 0, 0, 3), ("chain/tier/1", 0, 7, 0)]),
+            &stats(&[
+                ("chain/tier/0", "active", 0, 3),
+                ("chain/tier/1", "passive", 7, 0),
+            ]),
         );
         assert_eq!(chain(&ledger).serving_tier, Some(1));
     }
 
     #[test]
+    fn a_member_that_is_in_another_tier_now_is_known_again() {
+        let mut ledger = ledger();
+        ledger.report(at(1), "gw", 1, &stats(&[("chain", "active", 5, 0)]));
+        let tiers = vec![vec!["passive".to_owned()], vec!["active".to_owned()]];
+        let chains = [(ChainName("chain".into()), tiers)].into();
+        ledger.observe([("gw".to_owned(), chains)].into());
+        let now = chain(&ledger);
+        assert_eq!((now.serving_tier, now.since), (Some(1), Some(at(1))));
+        ledger.report(at(2), "gw", 1, &stats(&[("chain", "passive", 5, 0)]));
+        assert_eq!(chain(&ledger).serving_tier, Some(0));
+    }
+
+    #[test]
+    fn a_tier_of_other_members_has_not_served_yet() {
+        let mut ledger = ledger();
+        ledger.report(at(1), "gw", 1, &stats(&[("chain", "active", 5, 0)]));
+        let tiers = vec![vec!["new".to_owned()], vec!["passive".to_owned()]];
+        let chains = [(ChainName("chain".into()), tiers)].into();
+        ledger.observe([("gw".to_owned(), chains)].into());
+        let now = chain(&ledger);
+        assert_eq!((now.serving_tier, now.since), (None, None));
+    }
+
+    #[test]
     fn streams_are_added_up_and_one_that_ends_takes_only_its_own_counts() {
         let mut ledger = ledger();
-        ledger.report(at(1), "gw", 1, &stats(&[("chain", 0, 10, 0)]));
+        ledger.report(at(1), "gw", 1, &stats(&[("chain", "active", 10, 0)]));
         ledger.report(
             at(1),
             "gw",
             2,
-            &stats(&[("chain", 0, 5, 1), ("other", 0, 9, 9)]),
+            &stats(&[("chain", "active", 5, 1), ("other", "active", 9, 9)]),
         );
         let counts = chain(&ledger).tiers[0].counts;
         assert_eq!((counts.requests, counts.errors), (16, 1));
@@ -294,10 +331,10 @@ mod tests {
     #[test]
     fn a_stream_that_is_silent_counts_no_longer() {
         let mut ledger = ledger();
-        ledger.report(at(1), "gw", 1, &stats(&[("chain", 0, 10, 0)]));
-        ledger.report(at(6), "gw", 2, &stats(&[("chain", 1, 7, 0)]));
+        ledger.report(at(1), "gw", 1, &stats(&[("chain", "active", 10, 0)]));
+        ledger.report(at(6), "gw", 2, &stats(&[("chain", "passive", 7, 0)]));
         assert_eq!(chain(&ledger).serving_tier, Some(0));
-        ledger.report(at(7), "gw", 2, &stats(&[("chain", 1, 7, 0)]));
+        ledger.report(at(7), "gw", 2, &stats(&[("chain", "passive", 7, 0)]));
         assert_eq!(chain(&ledger).tiers[0].counts, Counts::default());
         assert_eq!(chain(&ledger).serving_tier, Some(1));
     }

@@ -44,7 +44,7 @@ pub struct Options {
     /// The namespaces whose objects are read; empty for all. GatewayClasses and the Namespaces
     /// themselves are always all read.
     pub namespaces: Vec<String>,
-    /// Which Gateways, HTTPRoutes, Backends and BackendTrafficPolicies are read, by their labels;
+    /// Which Gateways, HTTPRoutes, Backends and policies are read, by their labels;
     /// nothing for all.
     pub selector: Option<String>,
     /// The controllers whose Gateways are Locum's: of others, no certificate is read.

@@ -64,7 +64,7 @@ pub fn patch(
     let wanted = wanted.as_ref();
     let fields: Vec<(&str, Value)> = match key.kind {
         Kind::HttpRoute => vec![("parents", entries(held.status, wanted, &ROUTE, ours).into())],
-        Kind::BackendTrafficPolicy | Kind::Guard => vec![(
+        Kind::BackendTrafficPolicy | Kind::FailoverPolicy | Kind::Guard => vec![(
             "ancestors",
             entries(held.status, wanted, &POLICY, ours).into(),
         )],

@@ -87,6 +87,10 @@ pub const READY: &str = "Ready";
 /// The standby serves, and nothing is behind it.
 pub const ACTIVE_WITHOUT_ENDPOINTS: &str = "ActiveWithoutEndpoints";
 pub const STANDBY_WITHOUT_ENDPOINTS: &str = "StandbyWithoutEndpoints";
+/// A FailoverPolicy keeps requests from a tier.
+pub const TIER_DRAINED: &str = "TierDrained";
+/// A tier's own health check where nothing is probed.
+pub const NOT_PROBED: &str = "NotProbed";
 pub const EJECTION_LIMIT_TOO_LOW: &str = "EjectionLimitTooLow";
 pub const RETRIES_DO_NOT_REACH_STANDBY: &str = "RetriesDoNotReachStandby";
 pub const ENDPOINT_IN_TWO_TIERS: &str = "EndpointInTwoTiers";

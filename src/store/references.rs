@@ -5,8 +5,8 @@
 
 use crate::resource::key::GATEWAY_API;
 use crate::resource::{
-    Backend, BackendTrafficPolicy, EndpointSlice, Gateway, Guard, HttpRoute, Key, Kind, Object,
-    Service,
+    Backend, BackendTrafficPolicy, EndpointSlice, FailoverPolicy, Gateway, Guard, HttpRoute, Key,
+    Kind, Object, Service,
 };
 
 /// The label by which an EndpointSlice names its Service.
@@ -20,6 +20,7 @@ pub(crate) fn of(object: &Object) -> Vec<Key> {
     match object {
         Object::EndpointSlice(slice) => service(slice).into_iter().collect(),
         Object::BackendTrafficPolicy(policy) => policy_targets(policy),
+        Object::FailoverPolicy(policy) => failover_targets(policy),
         Object::Guard(guard) => guard_targets(guard),
         Object::HttpRoute(route) => parents_and_backends(route),
         Object::Gateway(gateway) => class_and_certificates(gateway),
@@ -51,6 +52,14 @@ fn policy_targets(policy: &BackendTrafficPolicy) -> Vec<Key> {
         .spec
         .targets()
         .filter_map(|(_, target)| named(&target.group, &target.kind, namespace, &target.name))
+        .collect()
+}
+
+fn failover_targets(policy: &FailoverPolicy) -> Vec<Key> {
+    let namespace = policy.metadata.namespace.as_deref().unwrap_or_default();
+    let targets = policy.spec.target_refs.iter();
+    targets
+        .filter_map(|target| named(&target.group, &target.kind, namespace, &target.name))
         .collect()
 }
 
@@ -185,6 +194,21 @@ mod tests {
             references(policy),
             ["HTTPRoute default/r", "Gateway default/eg"]
         );
+    }
+
+    #[test]
+    fn failover_policy_refers_to_its_routes() {
+        let policy = json!({
+            "apiVersion": "locum.dev/v1alpha1", "kind": "FailoverPolicy",
+            "metadata": {"name": "p"},
+            "spec": {
+                "targetRefs": [{
+                    "group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "r", "sectionName": "one",
+                }],
+                "tiers": [{"name": "here", "backendRefs": [{"name": "svc", "port": 80}]}],
+            },
+        });
+        assert_eq!(references(policy), ["HTTPRoute default/r"]);
     }
 
     #[test]

@@ -67,6 +67,31 @@ pub fn chain<'a>(
     tiers: impl IntoIterator<Item = impl IntoIterator<Item = ChainMember<'a>>>,
     policy: Option<&ObjectName>,
 ) -> ChainName {
+    ChainName(bounded(members(namespace, tiers, policy)))
+}
+
+/// The name of a chain whose tiers a FailoverPolicy says:
+/// `<namespace>/<member>,<member>@<policy>+<failover policy>`.
+///
+/// `members` stand as in the rule, not in tiers: which of them is in which tier is content of the
+/// policy.
+pub fn ordered_chain<'a>(
+    namespace: &str,
+    members: impl IntoIterator<Item = ChainMember<'a>>,
+    policy: Option<&ObjectName>,
+    failover: &ObjectName,
+) -> ChainName {
+    let mut name = self::members(namespace, [members], policy);
+    name.push('+');
+    push_object(&mut name, namespace, failover);
+    ChainName(bounded(name))
+}
+
+fn members<'a>(
+    namespace: &str,
+    tiers: impl IntoIterator<Item = impl IntoIterator<Item = ChainMember<'a>>>,
+    policy: Option<&ObjectName>,
+) -> String {
     let mut name = String::with_capacity(MAX_NAME / 2);
     name.push_str(namespace);
     name.push('/');
@@ -85,7 +110,7 @@ pub fn chain<'a>(
         name.push('@');
         push_object(&mut name, namespace, policy);
     }
-    ChainName(bounded(name))
+    name
 }
 
 fn push_member(name: &mut String, namespace: &str, member: &ChainMember<'_>) {
@@ -153,6 +178,22 @@ mod tests {
             chain("default", tiers, Some(&policy)).0,
             "default/Service/active:80,active*3>dr/passive@watch"
         );
+    }
+
+    #[test]
+    fn a_chain_that_a_failover_policy_orders_is_named_for_the_rule_and_the_policies() {
+        let (web, other) = (
+            ObjectName::new("default", "web"),
+            ObjectName::new("dr", "other"),
+        );
+        let (watch, order) = (
+            ObjectName::new("default", "watch"),
+            ObjectName::new("default", "order"),
+        );
+        let members = || [named(&web, 1), named(&other, 2)];
+        let name = |policy| ordered_chain("default", members(), policy, &order).0;
+        assert_eq!(name(Some(&watch)), "default/web,dr/other*2@watch+order");
+        assert_eq!(name(None), "default/web,dr/other*2+order");
     }
 
     #[test]

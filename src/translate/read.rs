@@ -7,6 +7,8 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::resource::{Key, Kind, Resource};
 use crate::store::{self, Change, Store};
 
@@ -19,6 +21,8 @@ pub enum Read {
     Kind(Kind),
     /// All resources of a kind that refer to another.
     Referrers(Kind, Key),
+    /// Whether a time has come.
+    Time,
 }
 
 /// A view of the store for the time of one translation.
@@ -61,6 +65,12 @@ impl<'store> Reader<'store> {
         self.store.referrers(target).filter_map(R::of)
     }
 
+    /// Whether a time has come, until which something is to last.
+    pub fn has_passed(&self, time: Timestamp) -> bool {
+        self.note(Read::Time);
+        self.store.has_passed(time)
+    }
+
     /// Every question that was asked.
     pub fn into_reads(self) -> BTreeSet<Read> {
         self.reads.into_inner()
@@ -77,6 +87,7 @@ pub fn touches(reads: &BTreeSet<Read>, store: &Store, change: &Change) -> bool {
         Change::Applied(object) => (object.key(), Some(object)),
         Change::Deleted(key) => (key.clone(), None),
         Change::Synced => return true,
+        Change::Passed(_) => return reads.contains(&Read::Time),
     };
     let kind = key.kind;
     let named = [store.get(&key), new].into_iter().flatten();
@@ -136,6 +147,19 @@ mod tests {
         assert!(touches(&reads, &store, &Change::Deleted(slice("a").key())));
         store.apply(Change::Applied(slice("b")));
         assert!(!touches(&reads, &store, &Change::Deleted(slice("b").key())));
+    }
+
+    #[test]
+    fn a_time_that_comes_touches_those_who_asked_for_one() {
+        let mut store = Store::default();
+        let time = Timestamp::UNIX_EPOCH;
+        let reader = Reader::new(&store);
+        assert!(!reader.has_passed(time));
+        assert!(touches(&reader.into_reads(), &store, &Change::Passed(time)));
+        let nothing = Reader::new(&store).into_reads();
+        assert!(!touches(&nothing, &store, &Change::Passed(time)));
+        store.apply(Change::Passed(time));
+        assert!(Reader::new(&store).has_passed(time));
     }
 
     #[test]

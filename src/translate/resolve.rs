@@ -6,7 +6,7 @@
 //! ```text
 //! classes -> gateways (listeners) ─┐
 //! grants, services -> backends ────┼-> routes (attach, rules: matches, refs -> chain) -> hosts -> model
-//! policies, guards ────────────────┘
+//! policies, failover, guards ──────┘
 //! ```
 
 mod addresses;
@@ -19,6 +19,7 @@ mod classes;
 mod conditions;
 mod defaults;
 mod expressions;
+mod failover;
 #[cfg(test)]
 mod fixture;
 mod gateways;
@@ -28,6 +29,7 @@ mod hostnames;
 mod hosts;
 mod listeners;
 mod matches;
+mod order;
 mod policies;
 mod readiness;
 mod refs;
@@ -65,13 +67,15 @@ pub fn resolve(reader: &Reader<'_>, options: &Options) -> Resolution {
     let backends = backends::backends(reader, &grants, options, &mut statuses, &mut problems);
     let (guards, guarded) = guards::Guards::new(reader, &mut problems);
     let policies = policies::Policies::new(reader, &grants, guards, &mut problems);
+    let failovers = failover::Failovers::new(reader, &mut problems);
     let mut routing = routes::Routing {
         reader,
         references: refs::References::new(reader, &grants, &backends, &policies.guards),
         policies: &policies,
+        failovers: &failovers,
     };
     let parents = routes::place_all(&mut routing, &mut served, &mut statuses, &mut problems);
-    for claims in [&policies.claims, &guarded] {
+    for claims in [&policies.claims, &failovers.claims, &guarded] {
         let controller = |name: &_| served.controller(name);
         ancestors::add_statuses(claims, reader, &parents, controller, &mut statuses);
     }

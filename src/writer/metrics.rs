@@ -23,12 +23,13 @@ struct OfFailure {
 }
 
 /// The kinds whose statuses are written in every cluster.
-const WRITTEN: [Kind; 5] = [
+const WRITTEN: [Kind; 6] = [
     Kind::GatewayClass,
     Kind::Gateway,
     Kind::HttpRoute,
     Kind::Backend,
     Kind::BackendTrafficPolicy,
+    Kind::FailoverPolicy,
 ];
 
 /// Counters of the writer.

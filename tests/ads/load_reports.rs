@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use envoy_types::pb::envoy::config::core::v3::Node;
+use envoy_types::pb::envoy::config::core::v3::{Locality, Node};
 use envoy_types::pb::envoy::config::endpoint::v3::{ClusterStats, UpstreamLocalityStats};
 use envoy_types::pb::envoy::service::load_stats::v3 as load_stats;
 use load_stats::load_reporting_service_client::LoadReportingServiceClient;
@@ -23,11 +23,14 @@ fn two_tiers() -> Layout {
     [(GATEWAY.to_owned(), chains)].into()
 }
 
-fn stats(priority: u32, successes: u64, errors: u64) -> ClusterStats {
+fn stats(member: &str, successes: u64, errors: u64) -> ClusterStats {
     ClusterStats {
         cluster_name: "chain".into(),
         upstream_locality_stats: vec![UpstreamLocalityStats {
-            priority,
+            locality: Some(Locality {
+                region: member.into(),
+                ..Default::default()
+            }),
             total_successful_requests: successes,
             total_error_requests: errors,
             ..Default::default()
@@ -75,12 +78,12 @@ async fn streams_of_one_node_count_each_for_itself() {
     let (first, first_answers) = reporter(&server).await;
     let (second, _second_answers) = reporter(&server).await;
     first
-        .send(report("proxy", vec![stats(0, 30, 0)]))
+        .send(report("proxy", vec![stats("active", 30, 0)]))
         .await
         .unwrap();
     eventually("the first counts", || requests(&server) == 30).await;
     second
-        .send(report("proxy", vec![stats(0, 12, 0)]))
+        .send(report("proxy", vec![stats("active", 12, 0)]))
         .await
         .unwrap();
     eventually("both count", || requests(&server) == 42).await;
@@ -119,8 +122,8 @@ async fn who_serves_is_told_to_those_who_watch() {
     assert_eq!(how.load_reporting_interval.unwrap().seconds, 1);
 
     for (report, serving) in [
-        (vec![stats(0, 200, 0)], 0),
-        (vec![stats(0, 0, 2), stats(1, 198, 0)], 1),
+        (vec![stats("active", 200, 0)], 0),
+        (vec![stats("active", 0, 2), stats("passive", 198, 0)], 1),
     ] {
         let report = load_stats::LoadStatsRequest {
             node: None,

@@ -60,7 +60,11 @@ fn the_definition_of_every_kind_may_be_looked_for() {
     let definitions = "customresourcedefinitions.apiextensions.k8s.io";
     let looked_for = everywhere().filter(|grant| grant.resource == definitions);
     let looked_for: BTreeSet<String> = looked_for.flat_map(|grant| grant.names).collect();
-    let own = ["gateway.networking.k8s.io", "gateway.envoyproxy.io"];
+    let own = [
+        "gateway.networking.k8s.io",
+        "gateway.envoyproxy.io",
+        "locum.dev",
+    ];
     let kinds = read().into_iter();
     let kinds: BTreeSet<String> = kinds
         .filter(|name| own.iter().any(|group| name.ends_with(group)))

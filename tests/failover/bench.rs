@@ -101,6 +101,11 @@ impl Bench {
             .with_context(|| name.to_owned())
     }
 
+    /// Takes a manifest away.
+    pub(crate) fn remove(&self, name: &str) -> anyhow::Result<()> {
+        self.folder.remove(name).with_context(|| name.to_owned())
+    }
+
     /// Writes the page's manifests, its policy only if wanted.
     pub(crate) fn write_page(&self, policy: bool) -> anyhow::Result<()> {
         for (name, content) in PAGE {
@@ -252,8 +257,13 @@ impl Bench {
 
     /// An open loop.
     pub(crate) fn load_of(&self, request: Request) -> anyhow::Result<Load> {
+        self.load_at(request, RATE)
+    }
+
+    /// An open loop of so many requests a second.
+    pub(crate) fn load_at(&self, request: Request, rate: u32) -> anyhow::Result<Load> {
         let pace = Pace::Open {
-            rate: RATE,
+            rate,
             connections: CONNECTIONS,
         };
         let bound = Bound {

@@ -7,8 +7,10 @@ mod endpoints;
 mod locum;
 mod names;
 mod outage;
+mod rescue;
 mod silence;
 mod start;
+mod steering;
 
 use std::pin::Pin;
 
@@ -68,6 +70,16 @@ pub(crate) fn all() -> Vec<Case> {
         false absent::active_missing,
         false absent::active_invalid,
         false absent::active_without_endpoints,
+        false steering::a_policy_comes_and_goes,
+        true steering::a_policy_over_names_comes_and_goes,
+        false steering::a_pin_ends_by_itself,
+        false steering::pinned_and_the_pinned_dies_with_locum,
+        true steering::pinned_names_and_the_pinned_dies_with_locum,
+        false steering::a_drained_tier_gets_nothing_whatever_dies,
+        true steering::drained_names_get_nothing_whatever_dies,
+        false rescue::a_body_of_a_mebibyte_is_rescued,
+        false rescue::answers_of_429_go_on_to_the_next_tier,
+        false rescue::a_last_resort_is_answered_when_all_are_gone,
         false start::the_first_answer_comes_soon,
         false start::a_thousand_routes_start_and_change,
     ])

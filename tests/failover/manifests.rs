@@ -82,3 +82,22 @@ pub(crate) fn policy(fields: &str) -> String {
            targetRefs: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, name: ha-example}}]\n{fields}"
     )
 }
+
+/// A FailoverPolicy for the page's route with a tier for each of these Backends; further fields of
+/// its spec are indented by two.
+pub(crate) fn failover(tiers: [&str; 2], fields: &str) -> String {
+    let tiers = tiers.map(|name| {
+        format!(
+            "    - {{name: {name}, backendRefs: [{{group: gateway.envoyproxy.io, kind: Backend, name: {name}}}]}}\n"
+        )
+    });
+    format!(
+        "apiVersion: locum.dev/v1alpha1\n\
+         kind: FailoverPolicy\n\
+         metadata:\n  name: order\n\
+         spec:\n  \
+           targetRefs: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, name: ha-example}}]\n  \
+           tiers:\n{}{fields}",
+        tiers.concat()
+    )
+}

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use locum::model::{
     Action, Address, BackOff, Balancer, Chain, ChainName, ChainSettings, CircuitBreaker, Dns,
-    Endpoint, Forward, Gateway, HashInput, Health, HealthCheck, LookupFamily, Member,
-    OutlierDetection, PathMatch, Payload, Port, Preconnect, Probe, Protocol, Retry, Route,
-    RouteMatch, StringMatch, TcpKeepalive, Tier, VirtualHost,
+    Endpoint, Forward, Gateway, HashInput, Health, HealthCheck, LastResort, LookupFamily, Member,
+    OutlierDetection, PathMatch, Payload, Port, Preconnect, Probe, Probing, Protocol, Retry, Route,
+    RouteMatch, StringMatch, Switch, TcpKeepalive, Tier, VirtualHost,
 };
 use locum::resource::{Key, Kind};
 
@@ -113,6 +113,7 @@ fn forward(index: usize, chain: &ChainName) -> Forward {
                 max: (!plain).then_some(SECOND / 10),
             },
             attempts_per_tier: (!plain).then_some(2),
+            body_limit: 65_536,
         },
         hash: vec![
             HashInput::SourceIp,
@@ -124,29 +125,54 @@ fn forward(index: usize, chain: &ChainName) -> Forward {
             },
             HashInput::QueryParameter("user".into()),
         ],
+        last_resort: (!plain).then(|| LastResort {
+            status: [503, 200][index % 2],
+            body: "100 % \"%REQ(:path)%\"\n{x} \u{e4}".into(),
+            content_type: "text/plain; charset=utf-8".into(),
+        }),
     }
 }
 
-fn chains() -> BTreeMap<ChainName, Chain> {
-    let ip = || member("ip", &[Address::Ip("127.0.0.1:9".parse().unwrap())]);
-    let ipv6 = || member("ipv6", &[Address::Ip("[::1]:9".parse().unwrap())]);
-    let name = || member("name", &[Address::Name("a.localhost".into(), 9)]);
-    let unix = || member("unix", &[Address::Unix("/no/such/socket".into())]);
-    let gone = || member("gone", &[]);
-    let h2c = || Member {
+type Layout = (&'static str, Vec<Vec<Member>>);
+
+fn ip() -> Member {
+    member("ip", &[Address::Ip("127.0.0.1:9".parse().unwrap())])
+}
+
+fn ipv6() -> Member {
+    member("ipv6", &[Address::Ip("[::1]:9".parse().unwrap())])
+}
+
+fn name() -> Member {
+    member("name", &[Address::Name("a.localhost".into(), 9)])
+}
+
+fn unix() -> Member {
+    member("unix", &[Address::Unix("/no/such/socket".into())])
+}
+
+fn gone() -> Member {
+    member("gone", &[])
+}
+
+fn h2c(name: &str, address: &str) -> Member {
+    Member {
         protocol: Protocol::H2c,
-        ..member("h2c", &[Address::Ip("127.0.0.1:10".parse().unwrap())])
-    };
-    let other_h2c = || Member {
-        protocol: Protocol::H2c,
-        ..member("other", &[Address::Ip("127.0.0.1:11".parse().unwrap())])
-    };
-    let unserved = || Member {
+        ..member(name, &[Address::Ip(address.parse().unwrap())])
+    }
+}
+
+fn layouts() -> Vec<Layout> {
+    let unserved = Member {
         weight: 0,
         ..ipv6()
     };
-    let layouts: Vec<(&str, Vec<Vec<Member>>)> = vec![
-        ("known", vec![vec![ip(), ipv6(), unserved()], vec![unix()]]),
+    let (one, other) = (
+        || h2c("h2c", "127.0.0.1:10"),
+        || h2c("other", "127.0.0.1:11"),
+    );
+    vec![
+        ("known", vec![vec![ip(), ipv6(), unserved], vec![unix()]]),
         (
             "known with a failed first tier",
             vec![vec![gone()], vec![ip()]],
@@ -166,27 +192,82 @@ fn chains() -> BTreeMap<ChainName, Chain> {
             "known, nothing, names",
             vec![vec![ip()], vec![gone()], vec![name()]],
         ),
-        ("two protocols", vec![vec![h2c()], vec![ip()]]),
-        ("one protocol", vec![vec![h2c()], vec![other_h2c()]]),
+        ("two protocols", vec![vec![one()], vec![ip()]]),
+        ("one protocol", vec![vec![one()], vec![other()]]),
         ("twice the same", vec![vec![ip(), ip()]]),
         ("nothing", vec![vec![gone()], vec![]]),
-    ];
-    layouts
+    ]
+}
+
+/// What only a FailoverPolicy makes.
+fn ordered_layouts() -> Vec<Layout> {
+    vec![
+        ("names apart", vec![vec![name()], vec![name()]]),
+        (
+            "known, nothing, apart",
+            vec![vec![ip()], vec![], vec![unix()]],
+        ),
+        ("known, 1 pinned, 0 drained", vec![vec![ip()], vec![ipv6()]]),
+        ("names, 0 drained", vec![vec![name()], vec![name()]]),
+        ("mixed, 1 pinned, 0 drained", vec![vec![ip()], vec![name()]]),
+        ("mixed, 1 pinned", vec![vec![ip()], vec![name()]]),
+        ("a single one, 0 drained", vec![vec![name()]]),
+        ("known, 1 slow", vec![vec![ip()], vec![ipv6()]]),
+        ("known, 0 not probed", vec![vec![ip()], vec![ipv6()]]),
+        ("names, 1 not probed", vec![vec![name()], vec![name()]]),
+        ("known, 1 otherwise", vec![vec![ip()], vec![ipv6()]]),
+    ]
+}
+
+fn chains() -> BTreeMap<ChainName, Chain> {
+    layouts()
         .into_iter()
+        .chain(ordered_layouts())
         .enumerate()
         .map(|(index, (name, tiers))| {
             let mut settings = settings(index);
             if name == "one protocol" {
                 settings.health_check = checks().pop();
             }
+            if name.ends_with("probed") || name.ends_with("otherwise") {
+                settings.health_check = checks().into_iter().nth(1);
+            }
             let chain = Chain {
-                tiers: tiers.into_iter().map(|members| Tier { members }).collect(),
+                tiers: tiers
+                    .into_iter()
+                    .zip(0..)
+                    .map(|(members, tier)| Tier {
+                        members,
+                        drained: name.ends_with(&format!("{tier} drained")),
+                        connect_timeout: name
+                            .ends_with(&format!("{tier} slow"))
+                            .then_some(SECOND * 7),
+                        probing: probing(name, tier),
+                    })
+                    .collect(),
+                pinned: name.contains("1 pinned").then_some(1),
+                switch: [Switch::Whole, Switch::Spill { threshold: 70 }][index % 2],
+                tiers_apart: name.ends_with("apart"),
                 settings,
                 owners: [owner()].into(),
             };
             (ChainName(format!("default/{name}")), chain)
         })
         .collect()
+}
+
+fn probing(chain: &str, tier: usize) -> Probing {
+    if chain.ends_with(&format!("{tier} not probed")) {
+        return Probing::Off;
+    }
+    let other = || {
+        checks()
+            .into_iter()
+            .next()
+            .map(|check| Probing::Own(check.into()))
+    };
+    let is_other = chain.ends_with(&format!("{tier} otherwise"));
+    is_other.then(other).flatten().unwrap_or_default()
 }
 
 fn member(name: &str, addresses: &[Address]) -> Member {

@@ -8,12 +8,13 @@ const SECTION_LIMIT: usize = 100_000;
 /// The last lines of each log.
 const LINES: &str = "--tail=60";
 /// The kinds that are Locum's business; each is asked for alone, as it may not be installed.
-const KINDS: [&str; 5] = [
+const KINDS: [&str; 6] = [
     "gatewayclasses",
     "gateways",
     "httproutes",
     "backends.gateway.envoyproxy.io",
     "backendtrafficpolicies.gateway.envoyproxy.io",
+    "failoverpolicies.locum.dev",
 ];
 
 /// A text of all in these namespaces that may tell why a case has failed.

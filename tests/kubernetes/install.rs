@@ -22,9 +22,10 @@ pub(crate) const ENVOYS: &str = "app.kubernetes.io/name=envoy";
 const CONTROL_PLANE: &str = "deploy/envoy-gateway-names";
 const DEFINITIONS: &str = "deploy/crds";
 /// What they define.
-const OWN_KINDS: [&str; 2] = [
+const OWN_KINDS: [&str; 3] = [
     "crd/backends.gateway.envoyproxy.io",
     "crd/backendtrafficpolicies.gateway.envoyproxy.io",
+    "crd/failoverpolicies.locum.dev",
 ];
 const PROXIES: &str = "deploy/envoy";
 

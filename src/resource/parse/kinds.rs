@@ -1,6 +1,6 @@
 //! Which kinds are Locum's, by API group, version and kind.
 
-use crate::resource::key::{self, ENVOY_GATEWAY, GATEWAY_API};
+use crate::resource::key::{self, ENVOY_GATEWAY, GATEWAY_API, LOCUM};
 use crate::resource::{Kind, guard::GuardKind};
 
 /// What an `apiVersion` and a `kind` mean to Locum.
@@ -32,7 +32,7 @@ pub(super) fn known(api_version: &str, kind: &str) -> Known {
         }
     }
     match group {
-        GATEWAY_API | ENVOY_GATEWAY => match nearest(group, kind) {
+        GATEWAY_API | ENVOY_GATEWAY | LOCUM => match nearest(group, kind) {
             Some(meant) => Known::Misspelled(meant),
             None => Known::NotSupported,
         },

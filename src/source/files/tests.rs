@@ -70,6 +70,7 @@ fn words(update: &Update) -> Vec<String> {
         Change::Applied(object) => format!("+{}", object.key()),
         Change::Deleted(key) => format!("-{}", key.object.name),
         Change::Synced => "synced".into(),
+        Change::Passed(time) => time.to_string(),
     };
     update.changes.iter().map(word).collect()
 }

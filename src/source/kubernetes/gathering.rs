@@ -197,7 +197,7 @@ impl Gathering {
                 return self.own_classes.remove(key);
             }
             Change::Deleted(key) => (key.clone(), BTreeSet::new()),
-            Change::Applied(_) | Change::Synced => return false,
+            Change::Applied(_) | Change::Synced | Change::Passed(_) => return false,
         };
         if !targets.iter().any(|target| self.is_one(target)) {
             return self.references.remove(&key).is_some();

@@ -8,7 +8,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 
 use super::Options;
 use crate::resource::guard::GuardKind;
-use crate::resource::key::{ENVOY_GATEWAY, GATEWAY_API, api_version};
+use crate::resource::key::{ENVOY_GATEWAY, GATEWAY_API, LOCUM, api_version};
 use crate::resource::{Key, Kind};
 use crate::store::SERVICE_NAME;
 
@@ -81,7 +81,7 @@ impl Watched {
     pub(super) fn need(self) -> Need {
         match self {
             Watched::Kind(Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute) => Need::Required,
-            _ if [GATEWAY_API, ENVOY_GATEWAY].contains(&self.group()) => Need::Optional,
+            _ if [GATEWAY_API, ENVOY_GATEWAY, LOCUM].contains(&self.group()) => Need::Optional,
             _ => Need::BuiltIn,
         }
     }
@@ -96,6 +96,7 @@ impl Watched {
                     | Kind::HttpRoute
                     | Kind::Backend
                     | Kind::BackendTrafficPolicy
+                    | Kind::FailoverPolicy
             ),
             Watched::Guard(_) => true,
         }
@@ -131,7 +132,11 @@ impl Watched {
         matches!(
             self,
             Watched::Kind(
-                Kind::Gateway | Kind::HttpRoute | Kind::Backend | Kind::BackendTrafficPolicy
+                Kind::Gateway
+                    | Kind::HttpRoute
+                    | Kind::Backend
+                    | Kind::BackendTrafficPolicy
+                    | Kind::FailoverPolicy
             )
         )
     }
@@ -305,6 +310,7 @@ mod tests {
                 "/apis/gateway.networking.k8s.io/v1/gateways",
                 "/apis/gateway.networking.k8s.io/v1/httproutes",
                 "/apis/gateway.networking.k8s.io/v1/referencegrants",
+                "/apis/locum.dev/v1alpha1/failoverpolicies",
             ]
         );
     }
@@ -327,7 +333,7 @@ mod tests {
         ] {
             assert!(limited.iter().any(|path| path == expected), "{limited:#?}");
         }
-        assert_eq!(limited.len(), 2 + 2 * 11);
+        assert_eq!(limited.len(), 2 + 2 * 12);
     }
 
     #[test]

@@ -70,6 +70,7 @@ impl Reading {
                 Change::Applied(object) => format!("+ {}", object.key()),
                 Change::Deleted(key) => format!("- {key}"),
                 Change::Synced => "synced".into(),
+                Change::Passed(time) => time.to_string(),
             });
             self.store.apply(change);
         }

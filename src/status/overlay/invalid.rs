@@ -39,7 +39,9 @@ impl Overlay<'_> {
             }
             Kind::HttpRoute => self.route(key, &accepted, spec, last)?,
             Kind::Backend => StatusBody::Conditions(vec![accepted]),
-            Kind::BackendTrafficPolicy | Kind::Guard => self.policy(key, &accepted, spec, last)?,
+            Kind::BackendTrafficPolicy | Kind::FailoverPolicy | Kind::Guard => {
+                self.policy(key, &accepted, spec, last)?
+            }
             _ => return None,
         };
         Some(Status {

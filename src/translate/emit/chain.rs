@@ -1,34 +1,49 @@
 //! Chains: which layout of Envoy clusters carries the tiers.
 //!
-//! One cluster whose localities carry `priority` 0..N, where all tiers are found in the same way
-//! and speak the same protocol: an EDS cluster for known addresses, an `envoy.cluster.dns` for
-//! names. Otherwise an aggregate over one cluster per tier. Either way a tier keeps its number, and
-//! one without endpoints has its place: Envoy sees nothing healthy there and goes on to the next.
+//! One cluster whose localities carry `priority` 0..N, where all tiers are found in the same way,
+//! speak the same protocol and need no settings of their own that only a cluster can have: an EDS cluster for known addresses, an `envoy.cluster.dns` for
+//! names. Otherwise, and where the model says so, an aggregate over one cluster per tier. Either way
+//! a tier without endpoints has its place: Envoy sees nothing healthy there and goes on to the next.
+//!
+//! A tier that is pinned has the first place instead of its own, in either layout: the first
+//! priority, or the first cluster of the aggregate. One that is drained is an empty priority, or is
+//! left out of the aggregate's list; its cluster stays, so that it serves again at once.
+
+use std::time::Duration;
 
 use super::cluster::{self, Discovery};
-use super::{endpoint, owners, reference};
-use crate::model::{Address, Chain, ChainName, Protocol, Tier};
+use super::{endpoint, health, owners, reference};
+use crate::model::{Address, Chain, ChainName, ChainSettings, HealthCheck, Probe, Protocol, Tier};
 use crate::translate::names;
 use crate::xds::kind::Kind;
 use crate::xds::resource::{Readiness, Resource};
 
 /// What tiers must have in common to be in one cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Needs {
+struct Needs<'a> {
     discovery: Discovery,
     protocol: Protocol,
+    connect_timeout: Duration,
+    /// The path that probes ask for. Host and port are an endpoint's own.
+    path: Option<&'a str>,
 }
-
-/// What a tier without endpoints needs: nothing, so the simplest.
-const NO_NEEDS: Needs = Needs {
-    discovery: Discovery::Eds,
-    protocol: Protocol::Http1,
-};
 
 /// The clusters of a chain and their endpoints. Routes name the one called as the chain is.
 pub(super) fn resources(name: &ChainName, chain: &Chain) -> Vec<Resource> {
-    let mut resources = match shared_needs(&chain.tiers) {
-        Some(needs) => one_cluster(&name.0, &chain.tiers, chain, needs),
+    let apart = chain.tiers_apart && chain.tiers.len() > 1;
+    let shared = if chain.tiers.iter().all(|tier| tier.drained) {
+        Some(no_needs(&chain.settings))
+    } else {
+        shared_needs(chain).filter(|_| !apart)
+    };
+    let mut resources = match shared {
+        Some(needs) => {
+            let tiers = turns(chain).map(|tier| &chain.tiers[tier]);
+            let served: Vec<_> = tiers
+                .map(|tier| Some(tier).filter(|it| !it.drained))
+                .collect();
+            one_cluster(&name.0, &served, chain, needs)
+        }
         None => aggregate(name, chain),
     };
     let owners = owners(&chain.owners);
@@ -38,16 +53,53 @@ pub(super) fn resources(name: &ChainName, chain: &Chain) -> Vec<Resource> {
     resources
 }
 
+/// The tiers in the order in which they are to serve.
+fn turns(chain: &Chain) -> impl Iterator<Item = usize> {
+    let pinned = chain.pinned;
+    let others = (0..chain.tiers.len()).filter(move |tier| Some(*tier) != pinned);
+    pinned.into_iter().chain(others)
+}
+
 /// What all tiers that have endpoints need, if that is the same.
-fn shared_needs(tiers: &[Tier]) -> Option<Needs> {
-    let mut needs = tiers.iter().filter_map(needs);
-    let first = needs.next().unwrap_or(NO_NEEDS);
+fn shared_needs(chain: &Chain) -> Option<Needs<'_>> {
+    let tiers = chain.tiers.iter();
+    let mut needs = tiers.filter_map(|tier| needs(tier, &chain.settings));
+    let first = needs.next().unwrap_or(no_needs(&chain.settings));
     needs.all(|other| other == first).then_some(first)
+}
+
+/// What a tier without endpoints needs: nothing, so the simplest.
+fn no_needs(settings: &ChainSettings) -> Needs<'_> {
+    Needs {
+        discovery: Discovery::Eds,
+        protocol: Protocol::Http1,
+        connect_timeout: settings.connect_timeout,
+        path: settings.health_check.as_ref().and_then(path),
+    }
+}
+
+/// The path that a check asks for.
+fn path(check: &HealthCheck) -> Option<&str> {
+    match &check.probe {
+        Probe::Http { path, .. } => Some(path),
+        Probe::Tcp { .. } | Probe::Grpc { .. } => None,
+    }
+}
+
+/// The chain's settings for a cluster with these needs.
+fn settings_for(needs: Needs<'_>, settings: &ChainSettings) -> ChainSettings {
+    let mut settings = settings.clone();
+    settings.connect_timeout = needs.connect_timeout;
+    let probe = settings.health_check.as_mut().map(|check| &mut check.probe);
+    if let (Some(Probe::Http { path, .. }), Some(own)) = (probe, needs.path) {
+        own.clone_into(path);
+    }
+    settings
 }
 
 /// What a tier needs, if it has endpoints. A DNS cluster takes addresses among the names. A cluster
 /// speaks one protocol and a tier is within one cluster, so its first member's is the tier's.
-fn needs(tier: &Tier) -> Option<Needs> {
+fn needs<'a>(tier: &'a Tier, settings: &'a ChainSettings) -> Option<Needs<'a>> {
     let protocol = tier
         .members
         .iter()
@@ -66,13 +118,21 @@ fn needs(tier: &Tier) -> Option<Needs> {
     Some(Needs {
         discovery,
         protocol,
+        connect_timeout: tier.connect_timeout.unwrap_or(settings.connect_timeout),
+        path: health::check_of(tier, settings).and_then(path),
     })
 }
 
-/// One cluster that holds `tiers`, with its endpoints.
-fn one_cluster(name: &str, tiers: &[Tier], chain: &Chain, needs: Needs) -> Vec<Resource> {
-    let assignment = endpoint::load_assignment(name, tiers, chain.settings.health_check.as_ref());
-    let message = cluster::cluster(name, &chain.settings, needs.protocol, needs.discovery);
+/// One cluster that holds `tiers`, with its endpoints; nothing of a tier that is not to serve.
+fn one_cluster(
+    name: &str,
+    tiers: &[Option<&Tier>],
+    chain: &Chain,
+    needs: Needs<'_>,
+) -> Vec<Resource> {
+    let assignment = endpoint::load_assignment(name, tiers, chain);
+    let settings = settings_for(needs, &chain.settings);
+    let message = cluster::cluster(name, &settings, needs.protocol, needs.discovery);
     match needs.discovery {
         Discovery::Dns => {
             let message = cluster::with_load_assignment(message, assignment);
@@ -92,14 +152,18 @@ fn one_cluster(name: &str, tiers: &[Tier], chain: &Chain, needs: Needs) -> Vec<R
     }
 }
 
-/// A cluster for each tier and one over them.
+/// A cluster for each tier and one over those that are to serve.
 fn aggregate(name: &ChainName, chain: &Chain) -> Vec<Resource> {
     let tier_names: Vec<String> = (0..chain.tiers.len())
         .map(|tier| names::tier_cluster(name, tier))
         .collect();
-    let message = cluster::aggregate(&name.0, &chain.settings, &tier_names);
+    let served: Vec<String> = turns(chain)
+        .filter(|tier| !chain.tiers[*tier].drained)
+        .map(|tier| tier_names[tier].clone())
+        .collect();
+    let message = cluster::aggregate(&name.0, &chain.settings, &served);
     let mut over = Resource::new(Kind::Cluster, &name.0, &message);
-    over.references = tier_names
+    over.references = served
         .iter()
         .map(|tier| reference(Kind::Cluster, tier))
         .collect();
@@ -108,8 +172,8 @@ fn aggregate(name: &ChainName, chain: &Chain) -> Vec<Resource> {
         .iter()
         .zip(&tier_names)
         .flat_map(|(tier, name)| {
-            let needs = needs(tier).unwrap_or(NO_NEEDS);
-            one_cluster(name, std::slice::from_ref(tier), chain, needs)
+            let needs = needs(tier, &chain.settings).unwrap_or(no_needs(&chain.settings));
+            one_cluster(name, &[Some(tier)], chain, needs)
         });
     tiers.chain([over]).collect()
 }

@@ -10,7 +10,11 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint as PbEndpoint, LbEndpoint, LocalityLbEndpoints,
 };
 
-use crate::model::{Address, Endpoint, Health, HealthCheck, Member, Probe, Tier};
+use super::health;
+use crate::model::{
+    Address, Chain, ChainSettings, Endpoint, Health, HealthCheck, Member, Probe, Probing, Switch,
+    Tier,
+};
 use crate::xds::wire::{pipe, socket_address, uint32};
 
 /// Makes the switch between tiers hard. Envoy takes a tier's healthy share times this, in percent,
@@ -19,36 +23,46 @@ use crate::xds::wire::{pipe, socket_address, uint32};
 /// seven are down.
 const OVERPROVISIONING_FACTOR: u32 = 100_000;
 
-/// The endpoints of `tiers`, the first at priority 0. No priority is left out: a tier with nothing
-/// to serve from is an empty locality.
+/// The endpoints of `tiers` of a chain, the first at priority 0. No priority is left out: a tier
+/// with nothing to serve from, or that is not to serve, is an empty locality.
 pub(super) fn load_assignment(
     cluster: &str,
-    tiers: &[Tier],
-    health_check: Option<&HealthCheck>,
+    tiers: &[Option<&Tier>],
+    chain: &Chain,
 ) -> ClusterLoadAssignment {
     ClusterLoadAssignment {
         cluster_name: cluster.to_owned(),
         endpoints: (0..)
             .zip(tiers)
-            .flat_map(|(priority, tier)| localities(tier, priority, health_check))
+            .flat_map(|(priority, tier)| localities(*tier, priority, &chain.settings))
             .collect(),
         policy: Some(Policy {
-            overprovisioning_factor: Some(uint32(OVERPROVISIONING_FACTOR)),
+            overprovisioning_factor: Some(uint32(overprovisioning_factor(chain.switch))),
             ..Policy::default()
         }),
         ..ClusterLoadAssignment::default()
     }
 }
 
+/// With a threshold a tier has 100 as long as that share of its endpoints is healthy. Rounded up:
+/// at the threshold itself nothing spills yet.
+fn overprovisioning_factor(switch: Switch) -> u32 {
+    match switch {
+        Switch::Whole => OVERPROVISIONING_FACTOR,
+        Switch::Spill { threshold } => 10_000_u32.div_ceil(threshold.max(1)),
+    }
+}
+
 /// A locality for each member, named for it. A member of weight 0 gets nothing and so has none; one
 /// that is named twice has its weights together, because Envoy knows a locality by its name.
 fn localities(
-    tier: &Tier,
+    tier: Option<&Tier>,
     priority: u32,
-    health_check: Option<&HealthCheck>,
+    settings: &ChainSettings,
 ) -> Vec<LocalityLbEndpoints> {
     let mut members: Vec<(&Member, u32)> = Vec::new();
-    for member in tier.members.iter().filter(|member| member.weight > 0) {
+    let all = tier.into_iter().flat_map(|tier| &tier.members);
+    for member in all.filter(|member| member.weight > 0) {
         match members
             .iter_mut()
             .find(|(known, _)| known.name == member.name)
@@ -57,12 +71,12 @@ fn localities(
             None => members.push((member, member.weight)),
         }
     }
-    if members.is_empty() {
+    let Some(tier) = tier.filter(|_| !members.is_empty()) else {
         return vec![LocalityLbEndpoints {
             priority,
             ..LocalityLbEndpoints::default()
         }];
-    }
+    };
     members
         .into_iter()
         .map(|(member, weight)| LocalityLbEndpoints {
@@ -73,7 +87,7 @@ fn localities(
             lb_endpoints: member
                 .endpoints
                 .iter()
-                .map(|endpoint| lb_endpoint(endpoint, health_check))
+                .map(|endpoint| lb_endpoint(endpoint, tier, settings))
                 .collect(),
             load_balancing_weight: Some(uint32(weight)),
             priority,
@@ -82,7 +96,7 @@ fn localities(
         .collect()
 }
 
-fn lb_endpoint(endpoint: &Endpoint, health_check: Option<&HealthCheck>) -> LbEndpoint {
+fn lb_endpoint(endpoint: &Endpoint, tier: &Tier, settings: &ChainSettings) -> LbEndpoint {
     let status = match endpoint.health {
         Health::Unknown => core::HealthStatus::Unknown,
         Health::Unhealthy => core::HealthStatus::Unhealthy,
@@ -93,7 +107,10 @@ fn lb_endpoint(endpoint: &Endpoint, health_check: Option<&HealthCheck>) -> LbEnd
         host_identifier: Some(HostIdentifier::Endpoint(PbEndpoint {
             address: Some(address(&endpoint.address)),
             hostname: endpoint.hostname.clone().unwrap_or_default(),
-            health_check_config: health_check.map(|check| probe_target(endpoint, check)),
+            health_check_config: health::check_of(tier, settings).map(|check| match tier.probing {
+                Probing::Off => not_probed(),
+                _ => probe_target(endpoint, check),
+            }),
             ..PbEndpoint::default()
         })),
         ..LbEndpoint::default()
@@ -123,6 +140,13 @@ fn probe_target(endpoint: &Endpoint, check: &HealthCheck) -> HealthCheckConfig {
             .unwrap_or_else(own),
         // A Unix socket has no port to be probed at.
         port_value: check.port.filter(|_| !is_socket).map_or(0, u32::from),
+        ..HealthCheckConfig::default()
+    }
+}
+
+fn not_probed() -> HealthCheckConfig {
+    HealthCheckConfig {
+        disable_active_health_check: true,
         ..HealthCheckConfig::default()
     }
 }

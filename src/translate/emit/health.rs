@@ -9,7 +9,9 @@ use envoy_types::pb::envoy::config::core::v3::{HealthCheck as PbHealthCheck, Req
 use envoy_types::pb::envoy::r#type::v3::{CodecClientType, Int64Range};
 use envoy_types::pb::google::protobuf::{UInt32Value, UInt64Value};
 
-use crate::model::{HealthCheck, OutlierDetection, Payload, Probe, Protocol};
+use crate::model::{
+    ChainSettings, HealthCheck, OutlierDetection, Payload, Probe, Probing, Protocol, Tier,
+};
 use crate::xds::wire::{boolean, duration, uint32};
 
 /// Bytes of an answer that Envoy looks through for the expected text by itself.
@@ -41,6 +43,14 @@ pub(super) fn outlier_detection(settings: &OutlierDetection) -> PbOutlierDetecti
         enforcing_success_rate: Some(uint32(0)),
         enforcing_local_origin_success_rate: Some(uint32(0)),
         ..PbOutlierDetection::default()
+    }
+}
+
+/// The check that a tier's cluster has; one that is not probed leaves it to its endpoints to say so.
+pub(super) fn check_of<'a>(tier: &'a Tier, settings: &'a ChainSettings) -> Option<&'a HealthCheck> {
+    match &tier.probing {
+        Probing::AsChain | Probing::Off => settings.health_check.as_ref(),
+        Probing::Own(check) => Some(check),
     }
 }
 

@@ -24,6 +24,7 @@ use http_connection_manager::{
     UpgradeConfig,
 };
 
+use super::last_resort;
 use crate::model::Port;
 use crate::resource::ObjectName;
 use crate::translate::names;
@@ -99,6 +100,7 @@ fn connection_manager(gateway: &ObjectName, port: &Port) -> HttpConnectionManage
             route_config_name: names::route_config(gateway, port.port),
         })),
         http_filters: vec![router()],
+        local_reply_config: last_resort::local_replies(port),
         upgrade_configs: vec![UpgradeConfig {
             upgrade_type: "websocket".into(),
             ..UpgradeConfig::default()

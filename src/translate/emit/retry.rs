@@ -11,6 +11,7 @@ use envoy_types::pb::envoy::config::route::v3::retry_policy::{
 };
 use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
 use envoy_types::pb::envoy::extensions::retry::priority::previous_priorities::v3::PreviousPrioritiesConfig;
+use envoy_types::pb::google::protobuf::UInt64Value;
 use envoy_types::util::pack_any;
 
 use crate::model::Retry;
@@ -47,6 +48,13 @@ pub(super) fn policy(retry: &Retry) -> Option<RetryPolicy> {
         retry_priority: retry.attempts_per_tier.map(tiers_tried),
         ..RetryPolicy::default()
     })
+}
+
+/// What is kept of a request's body; by itself Envoy keeps what the listener's connections may have
+/// waiting.
+pub(super) fn body_limit(retry: &Retry) -> Option<UInt64Value> {
+    let value = retry.body_limit;
+    (retry.retries > 0).then_some(UInt64Value { value })
 }
 
 fn tiers_tried(attempts_per_tier: u32) -> RetryPriority {

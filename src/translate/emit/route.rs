@@ -14,7 +14,7 @@ use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
 use envoy_types::pb::envoy::r#type::v3::{FractionalPercent, fractional_percent::DenominatorType};
 
-use super::retry;
+use super::{last_resort, retry};
 use crate::model::{
     Action, ChainName, Forward, HashInput, PathMatch, Port, Route, RouteMatch, StringMatch,
     VirtualHost,
@@ -82,6 +82,8 @@ fn routes(route: &Route) -> impl Iterator<Item = pb::Route> {
         served.request_headers_to_add = retry::triggers_by_method(&forward.retry)
             .into_iter()
             .collect();
+        served.request_body_buffer_limit = retry::body_limit(&forward.retry);
+        served.metadata = forward.last_resort.as_ref().map(last_resort::metadata);
     }
     share.into_iter().chain([served])
 }

@@ -6,13 +6,17 @@
 //! A chain never turns into a split. A reference that cannot be used is a failed member that keeps
 //! its place; it takes nothing from the others, except where the rule has one tier only: there it
 //! keeps its share, answered 500, as Gateway API asks. Nobody can tell whether a Backend that is
-//! missing stood by. So it is counted as what leaves the rest whole: among the standbys while
-//! another reference is active, as the active one otherwise.
+//! missing stood by, unless a FailoverPolicy says it. So it is counted as what leaves the rest
+//! whole: among the standbys while another reference is active, as the active one otherwise.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::refs::{Reference, Role};
-use crate::model::{Address, Chain, ChainName, ChainSettings, Endpoint, Member, Protocol, Tier};
+use super::order::Order;
+use super::refs::Reference;
+use crate::model::{
+    Address, Chain, ChainName, ChainSettings, Endpoint, Member, Protocol, Switch, Tier,
+};
 use crate::resource::{Key, ObjectName};
 use crate::status::reasons;
 use crate::translate::names;
@@ -20,8 +24,10 @@ use crate::translate::names;
 /// A chain without its name and settings, which depend on the policy.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
-    /// Never empty; no tier is.
+    /// Never empty; a tier is only where a policy says the tiers.
     pub tiers: Vec<Vec<Reference>>,
+    /// What a FailoverPolicy says of them.
+    pub order: Option<Arc<Order>>,
     /// See [`crate::model::Forward::failing_millionths`].
     pub failing_millionths: u32,
 }
@@ -34,31 +40,34 @@ pub(super) enum Outcome {
     Nothing,
 }
 
-/// Orders references in tiers.
+/// Orders references in tiers; `order` is what their own say already.
 ///
 /// Members whose protocol differs from the rest of their tier are refused here, since an Envoy
 /// cluster speaks one; so are Unix sockets beside names, since Envoy's DNS cluster leaves them out
 /// without a word. Their `failure` is set in `references` too.
-pub(super) fn outcome(references: &mut [Reference]) -> Outcome {
-    for role in [Role::Active, Role::Standby] {
-        refuse_other_protocols(references, role);
-        refuse_sockets_beside_names(references, role);
+pub(super) fn outcome(references: &mut [Reference], order: Option<&Arc<Order>>) -> Outcome {
+    let last = references.iter().filter_map(|reference| reference.tier);
+    let named = order.map_or(0, |order| order.tiers.len());
+    let count = last.max().map_or(1, |last| last + 1).max(named);
+    for tier in 0..count {
+        refuse_other_protocols(references, tier);
+        refuse_sockets_beside_names(references, tier);
     }
     let counted = || references.iter().filter(|reference| reference.weight > 0);
     if counted().all(|reference| reference.failure.is_some()) {
         return Outcome::Nothing;
     }
-    let has_active = counted().any(|reference| reference.role == Role::Active);
-    let (first, rest): (Vec<_>, Vec<_>) = counted().cloned().partition(|reference| match reference
-        .role
-    {
-        Role::Active => true,
-        Role::Standby => false,
-        Role::Unknown => !has_active,
-    });
-    let tiers: Vec<Vec<Reference>> = [first, rest]
-        .into_iter()
-        .filter(|tier| !tier.is_empty())
+    let has_active = counted().any(|reference| reference.tier == Some(0));
+    let of_unknown = usize::from(has_active);
+    let mut tiers: Vec<Vec<Reference>> = vec![Vec::new(); count.max(of_unknown + 1)];
+    for reference in counted() {
+        tiers[reference.tier.unwrap_or(of_unknown)].push(reference.clone());
+    }
+    // A policy's tiers keep their numbers, whatever is in them.
+    let tiers: Vec<Vec<Reference>> = (0..)
+        .zip(tiers)
+        .filter(|(index, tier)| *index < named || !tier.is_empty())
+        .map(|(_, tier)| tier)
         .collect();
     let failing_millionths = if tiers.len() == 1 {
         failing_millionths(&tiers[0])
@@ -67,6 +76,7 @@ pub(super) fn outcome(references: &mut [Reference]) -> Outcome {
     };
     Outcome::Forward(Draft {
         tiers,
+        order: order.cloned(),
         failing_millionths,
     })
 }
@@ -83,9 +93,9 @@ fn failing_millionths(tier: &[Reference]) -> u32 {
     u32::try_from(share).expect("a share is at most a million")
 }
 
-fn refuse_other_protocols(references: &mut [Reference], role: Role) {
+fn refuse_other_protocols(references: &mut [Reference], tier: usize) {
     let in_tier = |reference: &Reference| {
-        reference.role == role && reference.weight > 0 && reference.failure.is_none()
+        reference.tier == Some(tier) && reference.weight > 0 && reference.failure.is_none()
     };
     let weight = |protocol: Protocol| -> u64 {
         references
@@ -118,9 +128,9 @@ fn refuse_other_protocols(references: &mut [Reference], role: Role) {
     }
 }
 
-fn refuse_sockets_beside_names(references: &mut [Reference], role: Role) {
+fn refuse_sockets_beside_names(references: &mut [Reference], tier: usize) {
     let in_tier = |reference: &Reference| {
-        reference.role == role && reference.weight > 0 && reference.failure.is_none()
+        reference.tier == Some(tier) && reference.weight > 0 && reference.failure.is_none()
     };
     let has = |reference: &Reference, which: fn(&Address) -> bool| {
         let mut endpoints = reference.endpoints.iter();
@@ -152,34 +162,72 @@ fn protocol_name(protocol: Protocol) -> &'static str {
 impl Draft {
     /// The chain's name under a policy, for a route of `namespace`.
     pub(super) fn name(&self, namespace: &str, policy: Option<&ObjectName>) -> ChainName {
-        let tiers = self.tiers.iter().map(|tier| {
-            tier.iter().map(|reference| names::ChainMember {
-                kind: (reference.kind != "Backend").then_some(reference.kind.as_str()),
-                backend: &reference.object,
-                port: reference.port,
-                weight: reference.weight,
-            })
-        });
-        names::chain(namespace, tiers, policy)
+        let Some(order) = &self.order else {
+            let tiers = self.tiers.iter().map(|tier| tier.iter().map(named));
+            return names::chain(namespace, tiers, policy);
+        };
+        let mut members: Vec<&Reference> = self.tiers.iter().flatten().collect();
+        members.sort_by_key(|reference| reference.index);
+        let members = members.into_iter().map(named);
+        names::ordered_chain(namespace, members, policy, &order.policy.object)
     }
 
     /// The chain itself, under `settings`.
     pub(super) fn chain(&self, settings: ChainSettings, policy: Option<&Key>) -> Chain {
-        let tiers = self
-            .tiers
-            .iter()
-            .map(|tier| Tier {
-                members: tier.iter().map(member).collect(),
-            })
-            .collect();
+        let order = self.order.as_deref();
+        let tiers = self.tiers.iter().enumerate();
+        let tiers = tiers.map(|(index, tier)| Tier {
+            members: tier.iter().map(member).collect(),
+            drained: self.is_drained(index),
+            connect_timeout: order.and_then(|order| order.tiers.get(index)?.connect_timeout),
+            probing: order
+                .map(|order| order.probing(index, settings.health_check.as_ref()))
+                .unwrap_or_default(),
+        });
+        let tiers = tiers.collect();
         let mut owners: BTreeSet<Key> = policy.into_iter().cloned().collect();
+        owners.extend(order.map(|order| order.policy.clone()));
         let references = self.tiers.iter().flatten();
         owners.extend(references.flat_map(|reference| reference.sources.iter().cloned()));
         Chain {
             tiers,
+            pinned: order.and_then(|order| order.pinned),
+            switch: order.map_or(Switch::Whole, |order| order.switch),
+            // A standby whose name is quicker would get requests until the first tier's resolves.
+            tiers_apart: order.is_some() && self.has_names(),
             settings,
             owners,
         }
+    }
+
+    /// What a policy calls a tier.
+    pub(super) fn tier_name(&self, tier: usize) -> Option<&str> {
+        let tier = self.order.as_deref()?.tiers.get(tier)?;
+        Some(&tier.name)
+    }
+
+    /// Whether a policy lets nothing to a tier.
+    pub(super) fn is_drained(&self, tier: usize) -> bool {
+        let tiers = self.order.as_deref().map(|order| &order.tiers);
+        tiers.is_some_and(|tiers| tiers.get(tier).is_some_and(|tier| tier.drained))
+    }
+
+    /// Whether any of it is looked up in DNS.
+    fn has_names(&self) -> bool {
+        let references = self.tiers.iter().flatten();
+        let usable = references.filter(|reference| reference.failure.is_none());
+        usable
+            .flat_map(|reference| reference.endpoints.iter())
+            .any(|endpoint| matches!(endpoint.address, Address::Name(..)))
+    }
+}
+
+fn named(reference: &Reference) -> names::ChainMember<'_> {
+    names::ChainMember {
+        kind: (reference.kind != "Backend").then_some(reference.kind.as_str()),
+        backend: &reference.object,
+        port: reference.port,
+        weight: reference.weight,
     }
 }
 

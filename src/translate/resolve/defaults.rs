@@ -59,10 +59,15 @@ const DNS_FAILURE_REFRESH_RATE: (Duration, Duration) =
     (Duration::from_secs(1), Duration::from_secs(5));
 
 /// Attempts at one tier before the next: another host of the same tier first.
-const ATTEMPTS_PER_TIER: u32 = 2;
+pub(super) const ATTEMPTS_PER_TIER: u32 = 2;
 
 /// The fewest retries, for a chain of one tier.
 const MIN_RETRIES: u32 = 2;
+
+/// Bytes of a request's body that are kept for a retry. Enough for what forms and APIs send; the
+/// listener's limit, which would hold otherwise, is 32 KiB, and uploads beyond it were lost with
+/// their host. It is what a request with a body may cost a proxy while it is under way.
+const BODY_LIMIT: u64 = 1 << 20;
 
 /// The pause before a retry: short, because another host is tried.
 pub(super) const BACK_OFF: BackOff = BackOff {
@@ -138,6 +143,7 @@ pub(super) fn retry(tiers: usize) -> Retry {
         back_off: BACK_OFF,
         // With one tier there is none to turn to.
         attempts_per_tier: (tiers > 1).then_some(ATTEMPTS_PER_TIER),
+        body_limit: BODY_LIMIT,
     }
 }
 

@@ -159,6 +159,30 @@ pub(super) fn policy(name: &str, target: &str, spec: &str) -> String {
     )
 }
 
+/// A FailoverPolicy of a route, or of a rule of it, with its tiers' references as [`rule`] has them,
+/// and more lines of its spec, in YAML's flow style.
+pub(super) fn failover(name: &str, target: &str, tiers: &[(&str, &[&str])], more: &str) -> String {
+    let tiers: Vec<String> = tiers
+        .iter()
+        .map(|(name, references)| {
+            let references: Vec<String> = references
+                .iter()
+                .map(|text| reference(text).replace(", weight: 1", ""))
+                .collect();
+            format!(
+                "{{ name: {name}, backendRefs: [{}] }}",
+                references.join(", ")
+            )
+        })
+        .collect();
+    format!(
+        "---\napiVersion: locum.dev/v1alpha1\nkind: FailoverPolicy\nmetadata: {{ name: {name} }}\nspec:\n  \
+         targetRefs: [{{ group: gateway.networking.k8s.io, kind: HTTPRoute, {target} }}]\n  \
+         tiers: [{}]\n  {more}\n",
+        tiers.join(", ")
+    )
+}
+
 impl Resolution {
     pub(super) fn gateway(&self) -> &Gateway {
         &self.model.gateways[&ObjectName::new("default", "eg")]

@@ -3,6 +3,7 @@
 //! In: each chain of the route, its references in tiers and what is wrong with it. Out: the
 //! condition. It knows no probe's result: an address that does not answer counts as an endpoint.
 
+use super::chain::Draft;
 use super::refs::Reference;
 use crate::model::ChainName;
 use crate::problem::Problem;
@@ -19,18 +20,26 @@ pub(super) struct Readiness {
 }
 
 impl Readiness {
-    /// Of one chain: its references in tiers, and what else is wrong with it.
-    pub(super) fn of(name: &ChainName, tiers: &[Vec<Reference>], warnings: &[Problem]) -> Self {
+    /// Of one chain: its references in tiers, what its policy drains, and what else is wrong with it.
+    pub(super) fn of(name: &ChainName, draft: &Draft, warnings: &[Problem]) -> Self {
         let mut found = Self::default();
-        let [first, standbys @ ..] = tiers else {
+        let [first, standbys @ ..] = draft.tiers.as_slice() else {
             return found;
         };
         if standbys.is_empty() {
             return found;
         }
         found.has_standby = true;
+        for tier in (0..draft.tiers.len()).filter(|tier| draft.is_drained(*tier)) {
+            let message = format!(
+                "Tier {} of chain {} is drained: it does not take over.",
+                draft.tier_name(tier).unwrap_or_default(),
+                name.0
+            );
+            found.find(reasons::TIER_DRAINED, message);
+        }
         let can_serve = |tier: &[Reference]| tier.iter().any(Reference::can_serve);
-        if !can_serve(first) {
+        if !draft.is_drained(0) && !can_serve(first) {
             let message = format!(
                 "The first tier of chain {} ({}) has no endpoint that could serve.",
                 name.0,
@@ -38,7 +47,9 @@ impl Readiness {
             );
             found.find(reasons::ACTIVE_WITHOUT_ENDPOINTS, message);
         }
-        for standby in standbys.iter().filter(|standby| !can_serve(standby)) {
+        let standbys = (1..).zip(standbys);
+        let others = standbys.filter(|(tier, _)| !draft.is_drained(*tier));
+        for (_, standby) in others.filter(|(_, standby)| !can_serve(standby)) {
             let message = format!(
                 "The standby of chain {} ({}) has no endpoint that could serve: it does not take over.",
                 name.0,

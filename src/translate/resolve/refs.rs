@@ -22,14 +22,9 @@ use crate::translate::read::Reader;
 /// A reference without a weight has this one, by Gateway API.
 const DEFAULT_WEIGHT: u32 = 1;
 
-/// Where a reference's target stands among the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    Active,
-    Standby,
-    /// A Backend that is missing or not to be looked at: nobody can tell.
-    Unknown,
-}
+/// The tier of what serves first, and of what stands by.
+const ACTIVE: usize = 0;
+const STANDBY: usize = 1;
 
 /// One `backendRef`, looked up.
 #[derive(Clone, Debug)]
@@ -42,7 +37,9 @@ pub(super) struct Reference {
     /// The port, where it chooses something: not for a Backend, whose endpoints have their own.
     pub port: Option<u16>,
     pub weight: u32,
-    pub role: Role,
+    /// Where it stands among the others; nothing for a Backend that is missing or not to be looked
+    /// at, of which nobody can tell.
+    pub tier: Option<usize>,
     pub protocol: Protocol,
     pub endpoints: Arc<[Endpoint]>,
     /// What the endpoints come from.
@@ -109,7 +106,7 @@ impl<'a, 's> References<'a, 's> {
             weight: spec.weight.map_or(DEFAULT_WEIGHT, |weight| {
                 u32::try_from(weight).unwrap_or_default()
             }),
-            role: Role::Active,
+            tier: Some(ACTIVE),
             protocol: Protocol::Http1,
             endpoints: Arc::new([]),
             sources: Vec::new(),
@@ -129,7 +126,7 @@ impl<'a, 's> References<'a, 's> {
             if permitted(kind, &reference.object) {
                 self.backend(&mut reference);
             } else {
-                reference.role = Role::Unknown;
+                reference.tier = None;
                 reference.failure = Some(not_permitted(kind, &reference.object, namespace, group));
             }
         } else if (group, kind) != ("", "Service") {
@@ -156,16 +153,12 @@ impl<'a, 's> References<'a, 's> {
         let guarded = self.guards.close_any(&key);
         reference.sources.push(key);
         let Some(plan) = self.backends.get(&reference.object) else {
-            reference.role = Role::Unknown;
+            reference.tier = None;
             let message = format!("Backend {} does not exist.", reference.object);
             reference.failure = Some((reasons::BACKEND_NOT_FOUND, message));
             return;
         };
-        reference.role = if plan.fallback {
-            Role::Standby
-        } else {
-            Role::Active
-        };
+        reference.tier = Some(if plan.fallback { STANDBY } else { ACTIVE });
         reference.protocol = plan.protocol;
         reference.endpoints = plan.endpoints.clone();
         reference.sources.extend(plan.services.iter().cloned());

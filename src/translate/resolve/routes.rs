@@ -11,6 +11,7 @@ use super::ancestors::ParentsByRoute;
 use super::attach::{self, Attachment};
 use super::chain::Outcome;
 use super::conditions;
+use super::failover::Failovers;
 use super::gateways::GatewayPlan;
 use super::hosts::{Hosts, owner};
 use super::matches::Precedence;
@@ -49,6 +50,7 @@ pub(super) struct Routing<'a, 's> {
     pub reader: &'s Reader<'a>,
     pub references: References<'a, 's>,
     pub policies: &'s Policies,
+    pub failovers: &'s Failovers,
 }
 
 /// What one parent reference comes to.
@@ -72,8 +74,8 @@ pub(super) fn place_all<'a>(
         if parents.is_empty() {
             continue;
         }
-        let rules = rules::rules(&key, route, &mut routing.references, problems);
-        let policies = routing.policies;
+        let (policies, failovers) = (routing.policies, routing.failovers);
+        let rules = rules::rules(&key, route, failovers, &mut routing.references, problems);
         let readiness = place(&key, route, &parents, &rules, policies, served, problems);
         let statuses_of_parents = parents
             .iter()
@@ -328,7 +330,9 @@ fn action(
         return Action::Respond { status: FAILED };
     };
     let name = draft.name(&key.object.namespace, policy.map(|policy| &policy.object));
-    let mut retry = settings.retry(draft.tiers.len());
+    let order = draft.order.as_deref();
+    let said = order.and_then(|order| order.retry.as_ref());
+    let mut retry = settings.retry(draft.tiers.len(), said);
     if let Some(timeout) = rule.attempt_timeout {
         retry.per_try_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
     }
@@ -344,8 +348,9 @@ fn action(
             route: key,
             field: &format!("spec.rules[{}].backendRefs", rule.index),
             policy: *policy,
+            order,
         });
-        let of_chain = Readiness::of(&name, &draft.tiers, &found);
+        let of_chain = Readiness::of(&name, draft, &found);
         hosts.readiness.insert(name.clone(), of_chain);
         problems.extend(found);
         hosts.chains.insert(name.clone(), chain);
@@ -360,5 +365,6 @@ fn action(
         max_stream_duration: settings.max_stream_duration,
         retry,
         hash: settings.hash.clone(),
+        last_resort: order.and_then(|order| order.last_resort.clone()),
     }))
 }

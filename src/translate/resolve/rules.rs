@@ -9,7 +9,9 @@ use std::time::Duration;
 use gateway_api::apis::experimental::httproutes::{HttpRouteRules, HttpRouteRulesTimeouts};
 
 use super::chain::{self, Outcome};
+use super::failover::Failovers;
 use super::matches::{self, Specificity};
+use super::order::Order;
 use super::refs::{Reference, References};
 use crate::model::RouteMatch;
 use crate::problem::Problem;
@@ -47,6 +49,7 @@ pub(super) struct Rules<'a> {
 pub(super) fn rules<'a>(
     key: &Key,
     route: &'a HttpRoute,
+    failovers: &Failovers,
     references: &mut References<'_, '_>,
     problems: &mut Vec<Problem>,
 ) -> Rules<'a> {
@@ -61,14 +64,9 @@ pub(super) fn rules<'a>(
         let attempt_timeout = self::timeout(spec, &mut refusals, "backendRequest", |timeouts| {
             timeouts.backend_request.as_deref()
         });
-        let mut found: Vec<Reference> = spec
-            .backend_refs
-            .iter()
-            .flatten()
-            .enumerate()
-            .map(|(index, reference)| references.resolve(&key.object.namespace, index, reference))
-            .collect();
-        let outcome = chain::outcome(&mut found);
+        let order = failovers.of(key, spec.name.as_deref());
+        let mut found = found(key, spec, order.map(AsRef::as_ref), references);
+        let outcome = chain::outcome(&mut found, order);
         for reference in &found {
             if let Some((reason, message)) = &reference.failure {
                 let field = format!("{field}.backendRefs[{}]", reference.index);
@@ -105,6 +103,25 @@ pub(super) fn rules<'a>(
         });
     }
     rules
+}
+
+/// What the references of a rule lead to, each in the tier that a policy says.
+fn found(
+    key: &Key,
+    spec: &HttpRouteRules,
+    order: Option<&Order>,
+    references: &mut References<'_, '_>,
+) -> Vec<Reference> {
+    let namespace = &key.object.namespace;
+    let specs = spec.backend_refs.iter().flatten().enumerate();
+    specs
+        .map(|(index, spec)| {
+            let mut reference = references.resolve(namespace, index, spec);
+            let tier = order.and_then(|order| order.tier_of(namespace, spec));
+            reference.tier = tier.or(reference.tier);
+            reference
+        })
+        .collect()
 }
 
 /// A rule that says nowhere where requests go.

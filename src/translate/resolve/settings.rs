@@ -5,6 +5,7 @@
 //! used in part: its targets are closed.
 
 mod balancer;
+mod failover;
 mod health;
 mod retry;
 
@@ -14,6 +15,7 @@ use super::defaults;
 use crate::model::{
     ChainSettings, CircuitBreaker, Dns, HashInput, LookupFamily, Preconnect, Retry, TcpKeepalive,
 };
+use crate::resource::failover_policy;
 use crate::resource::traffic_policy::{self as api, BackendTrafficPolicySpec};
 
 /// A field that cannot be honoured, below `spec`, and why.
@@ -100,12 +102,19 @@ impl Settings {
         }
     }
 
-    /// When and how often requests to a chain of `tiers` tiers are tried again.
-    pub(super) fn retry(&self, tiers: usize) -> Retry {
-        match &self.retry {
+    /// When and how often requests to a chain of `tiers` tiers are tried again, where a
+    /// FailoverPolicy says this.
+    pub(super) fn retry(&self, tiers: usize, failover: Option<&failover_policy::Retry>) -> Retry {
+        let spec = self.retry.as_ref();
+        let mut retry = match spec {
             None => defaults::retry(tiers),
             Some(retry) => retry::retry(retry, tiers),
+        };
+        if let Some(failover) = failover {
+            let is_counted = spec.is_some_and(|spec| spec.num_retries.is_some());
+            failover::apply(failover, tiers, is_counted, &mut retry);
         }
+        retry
     }
 
     fn timeouts(&mut self, timeout: &api::Timeout, refusals: &mut Refusals) {

@@ -3,6 +3,7 @@
 mod backends;
 mod certificates;
 mod chains;
+mod failover;
 mod gateways;
 mod matching;
 mod policies;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::order::Order;
 use crate::model::{Address, Chain, ChainName, OutlierDetection, Probe, Protocol, Retry, Tier};
 use crate::problem::Problem;
 use crate::resource::Key;
@@ -19,6 +20,8 @@ pub(super) struct Subject<'a> {
     /// The rule's field in the route.
     pub field: &'a str,
     pub policy: Option<&'a Key>,
+    /// What a FailoverPolicy says of it.
+    pub order: Option<&'a Order>,
 }
 
 /// What keeps a chain of more than one tier from failing over without a loss.
@@ -27,6 +30,13 @@ pub(super) fn warnings(subject: &Subject<'_>) -> Vec<Problem> {
     let tiers = &subject.chain.tiers;
     if let Some(policy) = subject.policy {
         problems.extend(unsendable_probe(subject, policy));
+    }
+    if let Some(order) = subject.order {
+        let check = subject.chain.settings.health_check.as_ref();
+        problems.extend(order.idle_probing(check).map(|(field, why)| {
+            let message = format!("{why}, so this does nothing in chain {}.", subject.name.0);
+            Problem::warning(&order.policy, &field, reasons::NOT_PROBED, message)
+        }));
     }
     if tiers.len() < 2 {
         return problems;
@@ -44,13 +54,23 @@ pub(super) fn warnings(subject: &Subject<'_>) -> Vec<Problem> {
         problems.push(of_route(reasons::ENDPOINT_IN_TWO_TIERS, message));
     }
     if let Some(policy) = subject.policy {
-        problems.extend(of_policy(subject, policy));
+        problems.extend(detection(subject, policy));
+    }
+    let counting = subject.order.filter(|order| order.counts_attempts());
+    match (counting, subject.policy) {
+        (Some(order), _) => {
+            problems.extend(retries(subject, &order.policy, "spec.retry.attempts"));
+        }
+        (None, Some(policy)) => {
+            problems.extend(retries(subject, policy, "spec.retry.numRetries"));
+        }
+        (None, None) => {}
     }
     problems
 }
 
-/// What the policy sets that keeps the chain from failing over.
-fn of_policy(subject: &Subject<'_>, policy: &Key) -> Vec<Problem> {
+/// What the policy sets that keeps endpoints in that have failed.
+fn detection(subject: &Subject<'_>, policy: &Key) -> Vec<Problem> {
     let settings = &subject.chain.settings;
     let detection = &settings.outlier_detection;
     let name = &subject.name.0;
@@ -71,6 +91,12 @@ fn of_policy(subject: &Subject<'_>, policy: &Key) -> Vec<Problem> {
             );
         }
     }
+    found
+}
+
+/// Why the retries that a policy counts in `field` do not reach the last tier.
+fn retries(subject: &Subject<'_>, policy: &Key, field: &str) -> Option<Problem> {
+    let name = &subject.name.0;
     let tiers = subject.chain.tiers.len();
     let before_last = u32::try_from(tiers - 1).unwrap_or(u32::MAX);
     let needed = subject
@@ -78,27 +104,20 @@ fn of_policy(subject: &Subject<'_>, policy: &Key) -> Vec<Problem> {
         .attempts_per_tier
         .unwrap_or(1)
         .saturating_mul(before_last);
-    if subject.retry.retries == 0 {
-        let message = format!(
+    let message = if subject.retry.retries == 0 {
+        format!(
             "Requests are not tried again, so those under way when a tier of {name} dies are lost."
-        );
-        warn(
-            "spec.retry.numRetries",
-            reasons::RETRIES_DO_NOT_REACH_STANDBY,
-            message,
-        );
+        )
     } else if subject.retry.retries < needed {
-        let message = format!(
+        format!(
             "{} retries do not reach the last tier of {name}: that takes {needed}.",
             subject.retry.retries
-        );
-        warn(
-            "spec.retry.numRetries",
-            reasons::RETRIES_DO_NOT_REACH_STANDBY,
-            message,
-        );
-    }
-    found
+        )
+    } else {
+        return None;
+    };
+    let reason = reasons::RETRIES_DO_NOT_REACH_STANDBY;
+    Some(Problem::warning(policy, field, reason, message))
 }
 
 /// A gRPC probe that cannot be sent because the endpoints speak HTTP/1. Emission leaves it out:

@@ -58,8 +58,8 @@ spec:
 ---
 ";
 
-/// A class, a Gateway that refers to a Secret, with what guards it and its Service, and a Backend
-/// that refers to a ConfigMap.
+/// A class, a Gateway that refers to a Secret, with what guards it and its Service, a route with its
+/// FailoverPolicy, and a Backend that refers to a ConfigMap.
 const GUARDED: &str = "
 apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
@@ -84,6 +84,13 @@ spec:
   parentRefs: [{name: eg}]
   hostnames: [guarded.example.com]
   rules: [{backendRefs: [{name: active, port: 3000}]}]
+---
+apiVersion: locum.dev/v1alpha1
+kind: FailoverPolicy
+metadata: {name: guarded}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: guarded}]
+  tiers: [{name: only, backendRefs: [{name: active, port: 3000}]}]
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: BackendTLSPolicy
