@@ -4,11 +4,15 @@
 //! Kubernetes type and no protobuf; every default is already filled in, so that what stands here is
 //! what Envoy is told.
 
+mod protocol;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::resource::{Key, ObjectName};
+
+pub use protocol::{Http2, ProxyProtocol};
 
 /// Everything that shall be served, a Gateway at a time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -246,6 +250,10 @@ pub struct ChainSettings {
     pub preconnect: Preconnect,
     pub tcp_keepalive: Option<TcpKeepalive>,
     pub dns: Dns,
+    pub http2: Http2,
+    /// Whether endpoints are spoken to in the client's protocol, not in their member's.
+    pub use_client_protocol: bool,
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// How an endpoint is chosen within a tier.

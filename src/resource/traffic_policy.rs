@@ -17,6 +17,7 @@
 mod balancer;
 mod connection;
 mod health;
+mod protocol;
 mod retry;
 mod status;
 mod target;
@@ -37,6 +38,9 @@ pub use connection::{
 pub use health::{
     ActiveHealthCheck, CheckOverrides, CheckType, GrpcCheck, HealthCheck, HttpCheck,
     PassiveHealthCheck, Payload, PayloadType, TcpCheck,
+};
+pub use protocol::{
+    Http2, Http2Keepalive, InvalidMessageAction, ProxyProtocol, ProxyProtocolVersion,
 };
 pub use retry::{BackOff, PerRetry, Retry, RetryOn, Trigger};
 pub use status::{PolicyAncestor, PolicyAncestorRef, PolicyStatus};
@@ -204,18 +208,16 @@ pub struct BackendTrafficPolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::resource::schema::untyped")]
     pub fault_injection: Option<Value>,
-    /// Not supported yet.
+    /// HTTP/2 towards the endpoints that speak it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::resource::schema::untyped")]
-    pub http2: Option<Value>,
+    pub http2: Option<Http2>,
     /// Not supported yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::resource::schema::untyped_list")]
     pub http_upgrade: Option<Value>,
-    /// Not supported yet.
+    /// Endpoints are told who the client is, before anything else on a connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::resource::schema::untyped")]
-    pub proxy_protocol: Option<Value>,
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Not supported yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::resource::schema::untyped")]
@@ -236,10 +238,10 @@ pub struct BackendTrafficPolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::resource::schema::untyped")]
     pub telemetry: Option<Value>,
-    /// Not supported yet.
+    /// Whether endpoints are spoken to in the protocol that the client speaks, not in the one that
+    /// their Service or Backend says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::resource::schema::untyped_flag")]
-    pub use_client_protocol: Option<Value>,
+    pub use_client_protocol: Option<bool>,
 }
 
 impl BackendTrafficPolicySpec {
@@ -262,15 +264,12 @@ impl BackendTrafficPolicySpec {
             ("compression", &self.compression),
             ("compressor", &self.compressor),
             ("faultInjection", &self.fault_injection),
-            ("http2", &self.http2),
             ("httpUpgrade", &self.http_upgrade),
-            ("proxyProtocol", &self.proxy_protocol),
             ("rateLimit", &self.rate_limit),
             ("requestBuffer", &self.request_buffer),
             ("responseOverride", &self.response_override),
             ("routingType", &self.routing_type),
             ("telemetry", &self.telemetry),
-            ("useClientProtocol", &self.use_client_protocol),
         ]
         .into_iter()
         .filter_map(|(name, value)| value.as_ref().map(|_| name))

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use locum::model::{
     Action, Address, BackOff, Balancer, Chain, ChainName, ChainSettings, CircuitBreaker, Dns,
-    Endpoint, Forward, Gateway, HashInput, Health, HealthCheck, LookupFamily, Member,
-    OutlierDetection, PathMatch, Payload, Port, Preconnect, Probe, Protocol, Retry, Route,
-    RouteMatch, StringMatch, TcpKeepalive, Tier, VirtualHost,
+    Endpoint, Forward, Gateway, HashInput, Health, HealthCheck, Http2, LookupFamily, Member,
+    OutlierDetection, PathMatch, Payload, Port, Preconnect, Probe, Protocol, ProxyProtocol, Retry,
+    Route, RouteMatch, StringMatch, TcpKeepalive, Tier, VirtualHost,
 };
 use locum::resource::{Key, Kind};
 
@@ -261,6 +261,22 @@ fn settings(index: usize) -> ChainSettings {
             failure_refresh_rate: (SECOND, SECOND * 5),
             lookup_family: families[index % families.len()],
         },
+        http2: http2(sometimes),
+        use_client_protocol: index % 4 == 1,
+        proxy_protocol: [None, Some(ProxyProtocol::V1), Some(ProxyProtocol::V2)][index % 3],
+    }
+}
+
+fn http2(sometimes: bool) -> Http2 {
+    Http2 {
+        stream_window: 65_535,
+        connection_window: 2_147_483_647,
+        max_streams: 7,
+        invalid_message_ends_stream: sometimes,
+        ping_interval: sometimes.then_some(SECOND * 30),
+        ping_timeout: SECOND,
+        ping_jitter_percent: sometimes.then_some(20),
+        ping_after_idle: SECOND * 2,
     }
 }
 

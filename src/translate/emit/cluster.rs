@@ -56,6 +56,7 @@ pub(super) fn cluster(
         upstream_connection_options: settings.tcp_keepalive.map(connection::options),
         upstream_bind_config: Some(connection::bind_config()),
         preconnect_policy: connection::preconnect_policy(settings.preconnect),
+        transport_socket: connection::transport_socket(settings),
         typed_extension_protocol_options: connection::protocol_options(settings, protocol),
         // An endpoint that is gone gets no request any more, whatever its health checks say.
         ignore_health_on_host_removal: true,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::model::{
-    BackOff, Balancer, ChainSettings, CircuitBreaker, Dns, LookupFamily, OutlierDetection,
+    BackOff, Balancer, ChainSettings, CircuitBreaker, Dns, Http2, LookupFamily, OutlierDetection,
     Preconnect, Retry,
 };
 
@@ -58,6 +58,17 @@ const DNS_REFRESH_RATE: Duration = Duration::from_secs(30);
 const DNS_FAILURE_REFRESH_RATE: (Duration, Duration) =
     (Duration::from_secs(1), Duration::from_secs(5));
 
+/// Envoy Gateway's, as are the windows; in bytes.
+const HTTP2_MAX_STREAMS: u32 = 100;
+const HTTP2_STREAM_WINDOW: u32 = 64 * 1024;
+const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// An HTTP/2 connection that was silent for this long is asked for a sign of life before the next
+/// request rides on it, and is closed without one. Asked only then: many gRPC servers close
+/// connections that ping without work.
+const HTTP2_PING_AFTER_IDLE: Duration = Duration::from_secs(1);
+const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Attempts at one tier before the next: another host of the same tier first.
 const ATTEMPTS_PER_TIER: u32 = 2;
 
@@ -104,6 +115,18 @@ pub(super) fn chain_settings() -> ChainSettings {
             failure_refresh_rate: DNS_FAILURE_REFRESH_RATE,
             lookup_family: LookupFamily::Ipv4Preferred,
         },
+        http2: Http2 {
+            stream_window: HTTP2_STREAM_WINDOW,
+            connection_window: HTTP2_CONNECTION_WINDOW,
+            max_streams: HTTP2_MAX_STREAMS,
+            invalid_message_ends_stream: false,
+            ping_interval: None,
+            ping_timeout: HTTP2_PING_TIMEOUT,
+            ping_jitter_percent: None,
+            ping_after_idle: HTTP2_PING_AFTER_IDLE,
+        },
+        use_client_protocol: false,
+        proxy_protocol: None,
     }
 }
 

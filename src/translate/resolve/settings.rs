@@ -6,6 +6,7 @@
 
 mod balancer;
 mod health;
+mod protocol;
 mod retry;
 
 use std::time::Duration;
@@ -72,6 +73,7 @@ impl Settings {
         if let Some(balancer) = &spec.load_balancer {
             settings.hash = balancer::apply(balancer, chain, &mut refusals);
         }
+        protocol::apply(spec, chain, &mut refusals);
         if let Some(check) = &spec.health_check {
             health::apply(check, chain, &mut refusals);
         }
