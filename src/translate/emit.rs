@@ -13,8 +13,11 @@ mod chain;
 mod cluster;
 mod connection;
 mod endpoint;
+mod filters;
 mod health;
 mod listener;
+mod rate_limit;
+mod response_override;
 mod retry;
 mod route;
 

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use locum::model::{
     Action, Address, BackOff, Balancer, Chain, ChainName, ChainSettings, CircuitBreaker, Dns,
-    Endpoint, Forward, Gateway, HashInput, Health, HealthCheck, Http2, LookupFamily, Member,
-    OutlierDetection, PathMatch, Payload, Port, Preconnect, Probe, Protocol, ProxyProtocol, Retry,
-    Route, RouteMatch, StringMatch, TcpKeepalive, Tier, VirtualHost,
+    Endpoint, Forward, Gateway, HashInput, Health, HealthCheck, HealthCheckLog, Http2,
+    LookupFamily, Member, OutOfBand, OutlierDetection, PathMatch, Payload, Port, Preconnect, Probe,
+    Protocol, ProxyProtocol, Retry, Route, RouteMatch, StringMatch, TcpKeepalive, Tier,
+    Utilization, VirtualHost,
 };
 use locum::resource::{Key, Kind};
 
-const SECOND: Duration = Duration::from_secs(1);
+use crate::filters;
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// Every kind of tier, settings and route.
 pub(crate) fn gateway() -> Gateway {
@@ -124,6 +127,14 @@ fn forward(index: usize, chain: &ChainName) -> Forward {
             },
             HashInput::QueryParameter("user".into()),
         ],
+        filters: filters::filters(index),
+        upgrades: [
+            None,
+            Some(Vec::new()),
+            Some(vec!["websocket".into(), "spdy/3.1".into()]),
+        ][index % 3]
+            .clone(),
+        stat_prefix: (!plain).then(|| "default/everything".into()),
     }
 }
 
@@ -218,6 +229,7 @@ fn settings(index: usize) -> ChainSettings {
         Balancer::RoundRobin { slow_start },
         Balancer::Random,
         Balancer::ConsistentHash { table_size: 65_537 },
+        Balancer::Utilization(utilization(sometimes)),
     ];
     let families = [
         LookupFamily::Ipv4,
@@ -229,6 +241,8 @@ fn settings(index: usize) -> ChainSettings {
     let checks = checks();
     ChainSettings {
         balancer: balancers[index % balancers.len()].clone(),
+        endpoint_headers: [vec![], vec!["x-endpoint".into(), "x-other".into()]][index / 5 % 2]
+            .clone(),
         outlier_detection: outlier_detection(sometimes),
         health_check: checks.get(index % (checks.len() + 1)).cloned(),
         panic_percent: 1,
@@ -245,6 +259,7 @@ fn settings(index: usize) -> ChainSettings {
         max_connection_duration: sometimes.then_some(SECOND * 600),
         max_requests_per_connection: sometimes.then_some(1000),
         buffer_limit: 32_768,
+        socket_buffer_limit: sometimes.then_some(65_536),
         preconnect: Preconnect {
             per_endpoint: sometimes.then_some(1.5),
             // Envoy refuses to look ahead with a balancer that cannot.
@@ -277,6 +292,22 @@ fn http2(sometimes: bool) -> Http2 {
         ping_timeout: SECOND,
         ping_jitter_percent: sometimes.then_some(20),
         ping_after_idle: SECOND * 2,
+    }
+}
+
+fn utilization(sometimes: bool) -> Utilization {
+    Utilization {
+        blackout: sometimes.then_some(SECOND),
+        expiration: sometimes.then_some(SECOND * 60),
+        update: sometimes.then_some(SECOND / 2),
+        error_penalty: sometimes.then_some(0.5),
+        metrics: vec!["named_metrics.foo".into()],
+        slow_start: sometimes.then_some(SECOND * 30),
+        out_of_band: sometimes.then(|| OutOfBand {
+            period: Some(SECOND * 5),
+            port: Some(9001),
+            authority: Some("reports.example.com".into()),
+        }),
     }
 }
 
@@ -340,6 +371,11 @@ fn checks() -> Vec<HealthCheck> {
             healthy_threshold: 1,
             port: (index % 2 == 0).then_some(9000),
             probe,
+            log: (index % 2 == 0).then(|| HealthCheckLog {
+                path: "/dev/null".into(),
+                every_failure: index == 0,
+                every_success: index == 2,
+            }),
         })
         .collect()
 }

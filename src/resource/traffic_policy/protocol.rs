@@ -1,4 +1,4 @@
-//! What is spoken to endpoints.
+//! What is spoken to endpoints, and which they are.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -62,6 +62,37 @@ pub struct Http2Keepalive {
     /// is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_interval: Option<Duration>,
+}
+
+/// A protocol that clients may turn their connection to.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[x_kube(
+    validation = Rule::new("!has(self.connect) || self.type == 'CONNECT'")
+        .message("connect can only be set if type is CONNECT")
+)]
+pub struct HttpUpgrade {
+    /// Its name, in either case: `websocket`, `spdy/3.1`. `CONNECT` is not supported.
+    pub r#type: String,
+    /// With `type: CONNECT`; not supported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect: Option<Connect>,
+}
+
+/// What becomes of CONNECT.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub struct Connect {
+    /// Whether it ends at the proxy, which sends the payload on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminate: Option<bool>,
+}
+
+/// Where requests for a Service go.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum RoutingType {
+    /// To its cluster IP; to the endpoints of one that has none.
+    Service,
+    /// To its endpoints.
+    Endpoint,
 }
 
 /// Tells endpoints who the client is, before anything else on a connection.

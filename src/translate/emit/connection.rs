@@ -27,9 +27,12 @@ use crate::xds::wire::{boolean, clients_own, double, duration, percent, spoken, 
 /// quarter of an hour. It leaves room for four retransmissions on a bad link, and for a backend
 /// that reads nothing for a while: Linux counts a window that stays closed too.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(5);
-/// `IPPROTO_TCP` and `TCP_USER_TIMEOUT` on Linux, which is what Envoy's releases run on.
+/// Levels and options of sockets on Linux, which is what Envoy's releases run on.
 const IPPROTO_TCP: i64 = 6;
 const TCP_USER_TIMEOUT_OPTION: i64 = 18;
+const SOL_SOCKET: i64 = 1;
+const SO_SNDBUF: i64 = 7;
+const SO_RCVBUF: i64 = 8;
 
 /// The protocol and its limits, as clusters carry them.
 pub(super) fn protocol_options(
@@ -107,17 +110,31 @@ fn socket<M: prost::Message + prost::Name>(name: &str, config: M) -> core::Trans
 }
 
 /// Socket options for every upstream connection.
-pub(super) fn bind_config() -> core::BindConfig {
+pub(super) fn bind_config(settings: &ChainSettings) -> core::BindConfig {
+    let option = |description: &str, level, name, value| core::SocketOption {
+        description: description.into(),
+        level,
+        name,
+        value: Some(socket_option::Value::IntValue(value)),
+        state: socket_option::SocketState::StatePrebind.into(),
+        ..core::SocketOption::default()
+    };
     let millis = i64::try_from(TCP_USER_TIMEOUT.as_millis()).unwrap_or(i64::MAX);
+    let timeout = option(
+        "TCP_USER_TIMEOUT in milliseconds",
+        IPPROTO_TCP,
+        TCP_USER_TIMEOUT_OPTION,
+        millis,
+    );
+    let limit = settings.socket_buffer_limit.map(i64::from);
+    let buffers = limit.into_iter().flat_map(|limit| {
+        [
+            option("SO_SNDBUF in bytes", SOL_SOCKET, SO_SNDBUF, limit),
+            option("SO_RCVBUF in bytes", SOL_SOCKET, SO_RCVBUF, limit),
+        ]
+    });
     core::BindConfig {
-        socket_options: vec![core::SocketOption {
-            description: "TCP_USER_TIMEOUT in milliseconds".into(),
-            level: IPPROTO_TCP,
-            name: TCP_USER_TIMEOUT_OPTION,
-            value: Some(socket_option::Value::IntValue(millis)),
-            state: socket_option::SocketState::StatePrebind.into(),
-            ..core::SocketOption::default()
-        }],
+        socket_options: [timeout].into_iter().chain(buffers).collect(),
         ..core::BindConfig::default()
     }
 }

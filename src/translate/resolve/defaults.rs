@@ -47,6 +47,10 @@ pub(super) const MIN_RETRY_CONCURRENCY: u32 = 3;
 /// clients wait.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The longest silence on a stream that listeners allow. A request that may take longer may be silent
+/// for as long.
+pub(super) const STREAM_IDLE_TIMEOUT: Duration = Duration::from_mins(5);
+
 /// Bytes; Envoy Gateway's, for an edge proxy.
 const BUFFER_LIMIT: u32 = 32_768;
 
@@ -91,6 +95,7 @@ const RETRY_ON_REPEATABLE: [&str; 1] = ["reset"];
 pub(super) fn chain_settings() -> ChainSettings {
     ChainSettings {
         balancer: Balancer::LeastRequest { slow_start: None },
+        endpoint_headers: Vec::new(),
         outlier_detection: outlier_detection(),
         health_check: None,
         panic_percent: PANIC_PERCENT,
@@ -107,6 +112,7 @@ pub(super) fn chain_settings() -> ChainSettings {
         max_connection_duration: None,
         max_requests_per_connection: None,
         buffer_limit: BUFFER_LIMIT,
+        socket_buffer_limit: None,
         preconnect: Preconnect::default(),
         tcp_keepalive: None,
         dns: Dns {

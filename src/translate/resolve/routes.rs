@@ -11,6 +11,7 @@ use super::ancestors::ParentsByRoute;
 use super::attach::{self, Attachment};
 use super::chain::Outcome;
 use super::conditions;
+use super::defaults;
 use super::gateways::GatewayPlan;
 use super::hosts::{Hosts, owner};
 use super::matches::Precedence;
@@ -327,6 +328,8 @@ fn action(
     else {
         return Action::Respond { status: FAILED };
     };
+    let by_service = settings.by_service.then(|| draft.by_service());
+    let draft = by_service.as_ref().unwrap_or(draft);
     let name = draft.name(&key.object.namespace, policy.map(|policy| &policy.object));
     let mut retry = settings.retry(draft.tiers.len());
     if let Some(timeout) = rule.attempt_timeout {
@@ -352,13 +355,19 @@ fn action(
     }
     // Rules that share a chain share what is wrong with it.
     readiness.join(&hosts.readiness[&name]);
+    let timeout = rule.timeout.or(settings.request_timeout);
     Action::Forward(Box::new(Forward {
         chain: name,
         failing_millionths: draft.failing_millionths,
-        timeout: rule.timeout.or(settings.request_timeout),
-        stream_idle_timeout: settings.stream_idle_timeout,
+        timeout,
+        stream_idle_timeout: settings
+            .stream_idle_timeout
+            .or(timeout.filter(|longest| *longest > defaults::STREAM_IDLE_TIMEOUT)),
         max_stream_duration: settings.max_stream_duration,
         retry,
         hash: settings.hash.clone(),
+        filters: settings.filters.clone(),
+        upgrades: settings.upgrades.clone(),
+        stat_prefix: settings.stat_prefix(key),
     }))
 }

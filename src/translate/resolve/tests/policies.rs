@@ -60,6 +60,20 @@ fn the_most_specific_policy_holds_alone() {
 }
 
 #[test]
+fn a_request_that_may_take_long_may_be_silent_for_as_long() {
+    for (seconds, said, idle) in [
+        (300, "", None),
+        (301, "", Some(301)),
+        (301, ", streamIdleTimeout: 9s", Some(9)),
+    ] {
+        let spec = format!("timeout: {{ http: {{ requestTimeout: {seconds}s{said} }} }}");
+        let resolution = with(&policy("a", ROUTE, &spec));
+        let found = resolution.forward().stream_idle_timeout;
+        assert_eq!(found, idle.map(Duration::from_secs), "{spec}");
+    }
+}
+
+#[test]
 fn a_chain_is_named_for_its_policy_not_for_its_content() {
     let resolution = with(&policy("watch", ROUTE, &timeout(1)));
     assert_eq!(resolution.forward().chain.0, "default/active>passive@watch");
@@ -106,19 +120,40 @@ fn a_target_that_is_missing_is_reported() {
 #[test]
 fn a_policy_with_a_field_that_cannot_be_honoured_closes_what_it_applies_to() {
     let fields = [
-        ("rateLimit: { type: Local }", "spec.rateLimit"),
-        ("mergeType: StrategicMerge", "spec.mergeType"),
+        ("rateLimit: { type: Local }", "spec.rateLimit.local"),
+        (
+            "rateLimit: { global: { rules: [{ limit: { requests: 1, unit: Hour } }] } }",
+            "spec.rateLimit.global",
+        ),
+        ("telemetry: { tracing: {} }", "spec.telemetry.tracing"),
+        ("admissionControl: {}", "spec.admissionControl"),
+        (
+            "httpUpgrade: [{ type: CONNECT }]",
+            "spec.httpUpgrade[0].type",
+        ),
+        (
+            "http2: { initialStreamWindowSize: 1Ki }",
+            "spec.http2.initialStreamWindowSize",
+        ),
+        (
+            "compressor: [{ type: Gzip, minContentLength: 20 }]",
+            "spec.compressor[0].minContentLength",
+        ),
+        (
+            "bandwidthLimit: { request: { limit: { value: 1Ki, unit: Hour } } }",
+            "spec.bandwidthLimit.request.limit",
+        ),
+        (
+            "faultInjection: { abort: { httpStatus: 600 } }",
+            "spec.faultInjection.abort.httpStatus",
+        ),
         (
             "loadBalancer: { type: RoundRobin, zoneAware: { preferLocal: {} } }",
             "spec.loadBalancer.zoneAware",
         ),
         (
-            "loadBalancer: { type: BackendUtilization, backendUtilization: {} }",
+            "loadBalancer: { type: DynamicModule, dynamicModule: {} }",
             "spec.loadBalancer.type",
-        ),
-        (
-            "connection: { socketBufferLimit: 32768 }",
-            "spec.connection.socketBufferLimit",
         ),
         (
             "retry: { perRetry: { timeout: 0s } }",
