@@ -28,6 +28,8 @@ mod hostnames;
 mod hosts;
 mod listeners;
 mod matches;
+mod merging;
+mod overlaps;
 mod policies;
 mod readiness;
 mod refs;
@@ -73,7 +75,14 @@ pub fn resolve(reader: &Reader<'_>, options: &Options) -> Resolution {
     let parents = routes::place_all(&mut routing, &mut served, &mut statuses, &mut problems);
     for claims in [&policies.claims, &guarded] {
         let controller = |name: &_| served.controller(name);
-        ancestors::add_statuses(claims, reader, &parents, controller, &mut statuses);
+        ancestors::add_statuses(
+            claims,
+            &policies,
+            reader,
+            &parents,
+            controller,
+            &mut statuses,
+        );
     }
     let mut model = Model::default();
     for (plan, hosts) in served.plans.iter().zip(served.hosts) {

@@ -323,14 +323,22 @@ fn action(
     readiness: &mut Readiness,
     problems: &mut Vec<Problem>,
 ) -> Action {
-    let (Outcome::Forward(draft), Effective::Open { policy, settings }, false) =
-        (&rule.outcome, effective, rule.refused)
+    let (
+        Outcome::Forward(draft),
+        Effective::Open {
+            policy,
+            under,
+            name,
+            settings,
+        },
+        false,
+    ) = (&rule.outcome, effective, rule.refused)
     else {
         return Action::Respond { status: FAILED };
     };
     let by_service = settings.by_service.then(|| draft.by_service());
     let draft = by_service.as_ref().unwrap_or(draft);
-    let name = draft.name(&key.object.namespace, policy.map(|policy| &policy.object));
+    let name = draft.name(&key.object.namespace, *name);
     let mut retry = settings.retry(draft.tiers.len());
     if let Some(timeout) = rule.attempt_timeout {
         retry.per_try_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
@@ -340,6 +348,7 @@ fn action(
     } else {
         let mut chain = draft.chain(settings.chain.clone(), *policy);
         chain.owners.insert(key.clone());
+        chain.owners.extend(under.cloned());
         let found = warnings(&Subject {
             name: &name,
             chain: &chain,

@@ -62,20 +62,6 @@ impl Settings {
     /// What a policy asks for, or what of it cannot be honoured.
     pub(super) fn of(spec: &BackendTrafficPolicySpec) -> Result<Self, Refusals> {
         let mut refusals = Refusals::new();
-        if spec.merge_type.is_some() {
-            refuse(
-                &mut refusals,
-                "mergeType",
-                "is not supported yet: a policy stands instead of wider ones",
-            );
-        }
-        if !spec.target_selectors.is_empty() {
-            refuse(
-                &mut refusals,
-                "targetSelectors",
-                "is not supported yet: use targetRefs",
-            );
-        }
         if spec.admission_control.is_some() {
             let why = "is not supported: Envoy counts all tiers of a chain together, and would turn \
                        requests away from a standby for what the active tier did";
