@@ -29,20 +29,35 @@ const ENVOY_PROTOS: &[&str] = &[
     "envoy/extensions/access_loggers/filters/cel/v3/cel.proto",
     "envoy/extensions/clusters/aggregate/v3/cluster.proto",
     "envoy/extensions/clusters/dns/v3/dns_cluster.proto",
+    "envoy/extensions/common/ratelimit/v3/ratelimit.proto",
+    "envoy/extensions/compression/brotli/compressor/v3/brotli.proto",
+    "envoy/extensions/compression/gzip/compressor/v3/gzip.proto",
+    "envoy/extensions/compression/zstd/compressor/v3/zstd.proto",
+    "envoy/extensions/filters/http/bandwidth_limit/v3/bandwidth_limit.proto",
+    "envoy/extensions/filters/http/buffer/v3/buffer.proto",
+    "envoy/extensions/filters/http/compressor/v3/compressor.proto",
+    "envoy/extensions/filters/http/custom_response/v3/custom_response.proto",
+    "envoy/extensions/filters/http/fault/v3/fault.proto",
     "envoy/extensions/filters/http/header_mutation/v3/header_mutation.proto",
     "envoy/extensions/filters/http/on_demand/v3/on_demand.proto",
     "envoy/extensions/filters/http/router/v3/router.proto",
     "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto",
     "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.proto",
+    "envoy/extensions/health_check/event_sinks/file/v3/file.proto",
+    "envoy/extensions/http/custom_response/local_response_policy/v3/local_response_policy.proto",
     "envoy/extensions/http/early_header_mutation/header_mutation/v3/header_mutation.proto",
+    "envoy/extensions/load_balancing_policies/client_side_weighted_round_robin/v3/client_side_weighted_round_robin.proto",
     "envoy/extensions/load_balancing_policies/cluster_provided/v3/cluster_provided.proto",
     "envoy/extensions/load_balancing_policies/least_request/v3/least_request.proto",
     "envoy/extensions/load_balancing_policies/maglev/v3/maglev.proto",
+    "envoy/extensions/load_balancing_policies/override_host/v3/override_host.proto",
     "envoy/extensions/load_balancing_policies/random/v3/random.proto",
     "envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.proto",
+    "envoy/extensions/load_balancing_policies/wrr_locality/v3/wrr_locality.proto",
     "envoy/extensions/resource_monitors/downstream_connections/v3/downstream_connections.proto",
     "envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.proto",
     "envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.proto",
+    "envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.proto",
     "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.proto",
     "envoy/extensions/transport_sockets/tls/v3/tls.proto",
     "envoy/extensions/upstreams/http/v3/http_protocol_options.proto",
@@ -54,7 +69,16 @@ const ENVOY_PROTOS: &[&str] = &[
     "envoy/service/route/v3/rds.proto",
     "envoy/service/secret/v3/sds.proto",
     "envoy/service/load_stats/v3/lrs.proto",
+    "envoy/type/matcher/v3/http_inputs.proto",
+    "envoy/type/matcher/v3/status_code_input.proto",
+    "envoy/type/v3/http_status.proto",
+    "envoy/type/v3/token_bucket.proto",
 ];
+
+/// Files like those that cannot be compiled beside them. This one says `common.ratelimit`, which
+/// protox looks for in `envoy.extensions.filters.common` once a file has that package.
+const ENVOY_PROTOS_APART: &[&str] =
+    &["envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.proto"];
 
 /// The folders of envoy-types' `proto/` that its files import from.
 const ENVOY_INCLUDES: &[&str] = &[
@@ -80,7 +104,9 @@ fn main() -> Result<()> {
         .iter()
         .map(|folder| protos.join(folder))
         .collect();
-    let envoys = descriptors(&includes, ENVOY_PROTOS).context("Envoy's protos")?;
+    let mut envoys = descriptors(&includes, ENVOY_PROTOS).context("Envoy's protos")?;
+    // A set is a list of files: what follows is added. What it imports is among the others.
+    envoys.extend(own_descriptors(&includes, ENVOY_PROTOS_APART).context("Envoy's protos")?);
     fs::write(out.join("envoy.bin"), envoys).context("writing the descriptor set")
 }
 
@@ -96,9 +122,18 @@ fn compile_own_api() -> Result<()> {
 
 /// The encoded descriptor set of these files and all they import.
 fn descriptors(includes: &[PathBuf], files: &[&str]) -> Result<Vec<u8>> {
+    compiled(includes, files, true)
+}
+
+/// The encoded descriptor set of these files alone.
+fn own_descriptors(includes: &[PathBuf], files: &[&str]) -> Result<Vec<u8>> {
+    compiled(includes, files, false)
+}
+
+fn compiled(includes: &[PathBuf], files: &[&str], with_imports: bool) -> Result<Vec<u8>> {
     let mut compiler = Compiler::new(includes).context("the folders to import from")?;
     compiler
-        .include_imports(true)
+        .include_imports(with_imports)
         .include_source_info(false)
         .open_files(files)?;
     // Encoded by protox itself: prost's types would lose the options that are extensions,

@@ -4,11 +4,22 @@
 //! Kubernetes type and no protobuf; every default is already filled in, so that what stands here is
 //! what Envoy is told.
 
+mod filters;
+mod protocol;
+mod utilization;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::resource::{Key, ObjectName};
+
+pub use filters::{
+    AbortStatus, AnswerHeader, Bandwidth, Codec, Compression, Fault, Filters, Limit, LimitMatch,
+    LimitRule, Override, RateLimit, TextMatch,
+};
+pub use protocol::{Http2, ProxyProtocol};
+pub use utilization::{OutOfBand, Utilization};
 
 /// Everything that shall be served, a Gateway at a time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -117,6 +128,12 @@ pub struct Forward {
     pub retry: Retry,
     /// What a consistent-hash balancer hashes, all that yield a value together.
     pub hash: Vec<HashInput>,
+    pub filters: Filters,
+    /// The protocols that a client may turn its connection to, in lower case; `None` leaves it to
+    /// the listener.
+    pub upgrades: Option<Vec<String>>,
+    /// The name of statistics of its own.
+    pub stat_prefix: Option<String>,
     /// What the proxy answers when no tier can; `None` leaves it to Envoy.
     pub last_resort: Option<LastResort>,
 }
@@ -276,6 +293,9 @@ pub enum Protocol {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChainSettings {
     pub balancer: Balancer,
+    /// Headers in which a request may name its endpoint, as `IP:port`; the first that is there
+    /// counts, before the balancer.
+    pub endpoint_headers: Vec<String>,
     pub outlier_detection: OutlierDetection,
     pub health_check: Option<HealthCheck>,
     /// Below this share of healthy hosts, in percent, Envoy uses the unhealthy too.
@@ -288,9 +308,15 @@ pub struct ChainSettings {
     pub max_requests_per_connection: Option<u32>,
     /// Bytes.
     pub buffer_limit: u32,
+    /// Bytes, in each direction. `None` is the kernel's setting.
+    pub socket_buffer_limit: Option<u32>,
     pub preconnect: Preconnect,
     pub tcp_keepalive: Option<TcpKeepalive>,
     pub dns: Dns,
+    pub http2: Http2,
+    /// Whether endpoints are spoken to in the client's protocol, not in their member's.
+    pub use_client_protocol: bool,
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// How an endpoint is chosen within a tier.
@@ -307,6 +333,8 @@ pub enum Balancer {
     ConsistentHash {
         table_size: u64,
     },
+    /// By what the endpoints report of their use.
+    Utilization(Utilization),
 }
 
 /// Passive health checking: what takes an endpoint out for a while. A threshold of `None` never
@@ -336,6 +364,17 @@ pub struct HealthCheck {
     /// Another port than the endpoint's.
     pub port: Option<u16>,
     pub probe: Probe,
+    pub log: Option<HealthCheckLog>,
+}
+
+/// Where a proxy writes what became of its probes, and of which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheckLog {
+    /// A file's path.
+    pub path: String,
+    /// Each failure and each success, not the first of several alone.
+    pub every_failure: bool,
+    pub every_success: bool,
 }
 
 /// What an active health check sends and expects.

@@ -144,21 +144,6 @@ pub(super) fn untyped(_: &mut SchemaGenerator) -> schemars::Schema {
     json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }
 
-/// A field that is known by name only: a list of objects, carried as they are.
-pub(super) fn untyped_list(generator: &mut SchemaGenerator) -> schemars::Schema {
-    json_schema!({ "type": "array", "items": untyped(generator) })
-}
-
-/// A field that is known by name only: a text.
-pub(super) fn untyped_text(_: &mut SchemaGenerator) -> schemars::Schema {
-    json_schema!({ "type": "string" })
-}
-
-/// A field that is known by name only: yes or no.
-pub(super) fn untyped_flag(_: &mut SchemaGenerator) -> schemars::Schema {
-    json_schema!({ "type": "boolean" })
-}
-
 /// Makes a list of conditions one that holds each type once, so that who applies one condition
 /// leaves the others alone.
 pub(super) fn one_for_each_type(schema: &mut schemars::Schema) {

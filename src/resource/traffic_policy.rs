@@ -2,9 +2,8 @@
 //! retried and connected to.
 //!
 //! Names, limits and defaults are those of Envoy Gateway's CRD. What Locum acts on is typed here, a
-//! file for each subject; the other fields are known by name and carried as they are, so that
-//! translation can refuse them ([`BackendTrafficPolicySpec::unsupported`]) instead of leaving them
-//! out in silence.
+//! file for each subject; the few other fields are known by name and carried as they are, so that
+//! translation can refuse them instead of leaving them out in silence.
 #![allow(
     unreachable_pub,
     reason = "KubeSchema copies the structs, with their `pub`, into functions"
@@ -15,11 +14,17 @@
 )]
 
 mod balancer;
+mod body;
 mod connection;
+mod fault;
 mod health;
+mod protocol;
+mod rate_limit;
+mod response_override;
 mod retry;
 mod status;
 mod target;
+mod telemetry;
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -30,17 +35,40 @@ pub use balancer::{
     EndpointOverrideSource, LoadBalancer, Named, OutOfBand, PreferLocalForce, PreferLocalZone,
     SlowStart, WeightedZone, ZoneAware,
 };
+pub use body::{
+    BandwidthLimit, BandwidthTrailers, BandwidthUnit, BandwidthValue, Compression, CompressorType,
+    NoSettings, RequestBandwidth, RequestBuffer, ResponseBandwidth,
+};
 pub use connection::{
     CircuitBreaker, Connection, Dns, Fraction, HttpTimeout, LookupFamily,
     PerEndpointCircuitBreaker, Preconnect, RetryBudget, TcpKeepalive, TcpTimeout, Timeout,
 };
+pub use fault::{FaultAbort, FaultDelay, FaultInjection};
 pub use health::{
     ActiveHealthCheck, CheckOverrides, CheckType, GrpcCheck, HealthCheck, HttpCheck,
     PassiveHealthCheck, Payload, PayloadType, TcpCheck,
 };
+pub use protocol::{
+    Connect, Http2, Http2Keepalive, HttpUpgrade, InvalidMessageAction, ProxyProtocol,
+    ProxyProtocolVersion, RoutingType,
+};
+pub use rate_limit::{
+    ClientSelector, Cost, CostFrom, CostSpecifier, LimitUnit, LimitValue, LocalRateLimit, Method,
+    MethodSelector, PathSelector, PathSelectorType, RateLimit, RateLimitHeaders, RateLimitRule,
+    RateLimitType, SourceSelector, SourceSelectorType, ValueSelector, ValueSelectorType,
+};
+pub use response_override::{
+    BodyRef, BodyType, CustomResponse, CustomResponseBody, HeaderValue, ResponseHeaderMatch,
+    ResponseHeaders, ResponseMatch, ResponseOverride, ResponseSource, StatusCodeMatch,
+    StatusCodeRange, StatusCodeType, TextMatch, TextMatchType,
+};
 pub use retry::{BackOff, PerRetry, Retry, RetryOn, Trigger};
 pub use status::{PolicyAncestor, PolicyAncestorRef, PolicyStatus};
 pub use target::{MergeType, NamespaceFrom, SelectorNamespaces, TargetRef, TargetSelector};
+pub use telemetry::{
+    FileSink, HealthCheckEvent, HealthCheckLog, HealthCheckLogSink, HealthCheckLogSinkType,
+    Metrics, Telemetry,
+};
 
 /// How requests to a Gateway's, a route's or a rule's backends are treated.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -184,62 +212,52 @@ pub struct BackendTrafficPolicySpec {
     /// Signs of life on idle connections towards the endpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp_keepalive: Option<TcpKeepalive>,
-    /// Not supported yet.
+    /// Not supported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::resource::schema::untyped")]
     pub admission_control: Option<Value>,
-    /// Not supported yet.
+    /// How fast bodies may be, for all requests of a route together, at each proxy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::resource::schema::untyped")]
-    pub bandwidth_limit: Option<Value>,
-    /// Not supported yet.
+    pub bandwidth_limit: Option<BandwidthLimit>,
+    /// Answers are made small for clients that take them so. The older form of `compressor`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compression: Vec<Compression>,
+    /// Answers are made small for clients that take them so. The first is preferred where a client
+    /// takes several alike.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compressor: Vec<Compression>,
+    /// Faults that are made on purpose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::resource::schema::untyped_list")]
-    pub compression: Option<Value>,
-    /// Not supported yet.
+    pub fault_injection: Option<FaultInjection>,
+    /// HTTP/2 towards the endpoints that speak it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::resource::schema::untyped_list")]
-    pub compressor: Option<Value>,
-    /// Not supported yet.
+    pub http2: Option<Http2>,
+    /// What clients may turn their connection to; to WebSocket, where nothing is said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub http_upgrade: Vec<HttpUpgrade>,
+    /// Endpoints are told who the client is, before anything else on a connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::resource::schema::untyped")]
-    pub fault_injection: Option<Value>,
-    /// Not supported yet.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// How many requests are taken in a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::resource::schema::untyped")]
-    pub http2: Option<Value>,
-    /// Not supported yet.
+    pub rate_limit: Option<RateLimit>,
+    /// Requests are taken in whole before they are sent on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::resource::schema::untyped_list")]
-    pub http_upgrade: Option<Value>,
-    /// Not supported yet.
+    pub request_buffer: Option<RequestBuffer>,
+    /// Answers that are given instead of others; the first that matches counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub response_override: Vec<ResponseOverride>,
+    /// Whether requests go to a Service's endpoints, as they do where nothing is said, or to its
+    /// cluster IP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::resource::schema::untyped")]
-    pub proxy_protocol: Option<Value>,
-    /// Not supported yet.
+    pub routing_type: Option<RoutingType>,
+    /// What proxies tell of requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::resource::schema::untyped")]
-    pub rate_limit: Option<Value>,
-    /// Not supported yet.
+    pub telemetry: Option<Telemetry>,
+    /// Whether endpoints are spoken to in the protocol that the client speaks, not in the one that
+    /// their Service or Backend says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::resource::schema::untyped")]
-    pub request_buffer: Option<Value>,
-    /// Not supported yet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::resource::schema::untyped_list")]
-    pub response_override: Option<Value>,
-    /// Not supported yet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::resource::schema::untyped_text")]
-    pub routing_type: Option<Value>,
-    /// Not supported yet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::resource::schema::untyped")]
-    pub telemetry: Option<Value>,
-    /// Not supported yet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::resource::schema::untyped_flag")]
-    pub use_client_protocol: Option<Value>,
+    pub use_client_protocol: Option<bool>,
 }
 
 impl BackendTrafficPolicySpec {
@@ -252,27 +270,5 @@ impl BackendTrafficPolicySpec {
             .map(|target| ("spec.targetRef".to_owned(), target));
         let many = self.target_refs.iter().enumerate();
         one.chain(many.map(|(i, target)| (format!("spec.targetRefs[{i}]"), target)))
-    }
-
-    /// The names (below `spec`) of the fields that are set and that Locum does not act on at all.
-    pub fn unsupported(&self) -> impl Iterator<Item = &'static str> {
-        [
-            ("admissionControl", &self.admission_control),
-            ("bandwidthLimit", &self.bandwidth_limit),
-            ("compression", &self.compression),
-            ("compressor", &self.compressor),
-            ("faultInjection", &self.fault_injection),
-            ("http2", &self.http2),
-            ("httpUpgrade", &self.http_upgrade),
-            ("proxyProtocol", &self.proxy_protocol),
-            ("rateLimit", &self.rate_limit),
-            ("requestBuffer", &self.request_buffer),
-            ("responseOverride", &self.response_override),
-            ("routingType", &self.routing_type),
-            ("telemetry", &self.telemetry),
-            ("useClientProtocol", &self.use_client_protocol),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| value.as_ref().map(|_| name))
     }
 }

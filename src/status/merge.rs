@@ -21,7 +21,7 @@ const MAX_PARENTS: usize = 32;
 const MAX_ANCESTORS: usize = 16;
 
 /// The types of conditions that Locum writes, on whatever it writes them.
-const TYPES: [&str; 8] = [
+const TYPES: [&str; 11] = [
     kind::ACCEPTED,
     kind::PROGRAMMED,
     kind::RESOLVED_REFS,
@@ -30,6 +30,9 @@ const TYPES: [&str; 8] = [
     kind::BACKENDS_AVAILABLE,
     kind::AGGREGATED,
     kind::FAILOVER_READY,
+    kind::MERGED,
+    kind::OVERRIDDEN,
+    kind::WARNING,
 ];
 
 /// An object's status as the API server holds it.

@@ -17,6 +17,12 @@ pub mod kind {
     pub const FAILOVER_READY: &str = "locum.dev/FailoverReady";
     /// A policy has more ancestors than a status has room for (Envoy Gateway's condition).
     pub const AGGREGATED: &str = "Aggregated";
+    /// A policy is merged with another (Envoy Gateway's condition, as are the next two).
+    pub const MERGED: &str = "Merged";
+    /// A narrower policy stands instead of this one somewhere.
+    pub const OVERRIDDEN: &str = "Overridden";
+    /// What a policy's owner should know of one that is accepted.
+    pub const WARNING: &str = "Warning";
 }
 
 // Of more than one kind.
@@ -79,6 +85,9 @@ pub const SERVICE_NOT_FOUND: &str = "ServiceNotFound";
 pub const CONFLICTED: &str = "Conflicted";
 pub const TARGET_NOT_FOUND: &str = "TargetNotFound";
 pub const AGGREGATED: &str = "Aggregated";
+pub const MERGED: &str = "Merged";
+pub const OVERRIDDEN: &str = "Overridden";
+pub const DEPRECATED_FIELD: &str = "DeprecatedField";
 /// A policy that guards its targets is not supported yet: they are closed.
 pub const GUARD_NOT_SUPPORTED: &str = "GuardNotSupported";
 

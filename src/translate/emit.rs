@@ -13,9 +13,12 @@ mod chain;
 mod cluster;
 mod connection;
 mod endpoint;
+mod filters;
 mod health;
 mod last_resort;
 mod listener;
+mod rate_limit;
+mod response_override;
 mod retry;
 mod route;
 

@@ -29,7 +29,9 @@ mod hostnames;
 mod hosts;
 mod listeners;
 mod matches;
+mod merging;
 mod order;
+mod overlaps;
 mod policies;
 mod readiness;
 mod refs;
@@ -77,7 +79,14 @@ pub fn resolve(reader: &Reader<'_>, options: &Options) -> Resolution {
     let parents = routes::place_all(&mut routing, &mut served, &mut statuses, &mut problems);
     for claims in [&policies.claims, &failovers.claims, &guarded] {
         let controller = |name: &_| served.controller(name);
-        ancestors::add_statuses(claims, reader, &parents, controller, &mut statuses);
+        ancestors::add_statuses(
+            claims,
+            &policies,
+            reader,
+            &parents,
+            controller,
+            &mut statuses,
+        );
     }
     let mut model = Model::default();
     for (plan, hosts) in served.plans.iter().zip(served.hosts) {

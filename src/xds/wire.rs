@@ -7,12 +7,13 @@ use std::time;
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
 use envoy_types::pb::envoy::config::core::v3::{
-    Address, AggregatedConfigSource, ApiVersion, ConfigSource, HttpProtocolOptions, Pipe,
-    SocketAddress, TypedExtensionConfig, address,
+    Address, AggregatedConfigSource, ApiVersion, ConfigSource, Http1ProtocolOptions,
+    Http2ProtocolOptions, HttpProtocolOptions, Pipe, SocketAddress, TypedExtensionConfig, address,
 };
 use envoy_types::pb::envoy::extensions::upstreams::http::v3 as upstream;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
-    ExplicitHttpConfig, UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
+    ExplicitHttpConfig, UpstreamProtocolOptions, UseDownstreamHttpConfig,
+    explicit_http_config::ProtocolConfig,
 };
 use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatcher;
 use envoy_types::pb::envoy::r#type::v3::Percent;
@@ -100,13 +101,39 @@ pub(crate) fn spoken(
     protocol: ProtocolConfig,
     common: Option<HttpProtocolOptions>,
 ) -> HashMap<String, Any> {
+    let explicit = ExplicitHttpConfig {
+        protocol_config: Some(protocol),
+    };
+    protocol_options(
+        UpstreamProtocolOptions::ExplicitHttpConfig(explicit),
+        common,
+    )
+}
+
+/// The extension options of a cluster that speaks what each client speaks.
+pub(crate) fn clients_own(
+    http1: Http1ProtocolOptions,
+    http2: Http2ProtocolOptions,
+    common: Option<HttpProtocolOptions>,
+) -> HashMap<String, Any> {
+    let downstream = UseDownstreamHttpConfig {
+        http_protocol_options: Some(http1),
+        http2_protocol_options: Some(http2),
+        ..UseDownstreamHttpConfig::default()
+    };
+    protocol_options(
+        UpstreamProtocolOptions::UseDownstreamProtocolConfig(downstream),
+        common,
+    )
+}
+
+fn protocol_options(
+    protocol: UpstreamProtocolOptions,
+    common: Option<HttpProtocolOptions>,
+) -> HashMap<String, Any> {
     let options = upstream::HttpProtocolOptions {
         common_http_protocol_options: common,
-        upstream_protocol_options: Some(UpstreamProtocolOptions::ExplicitHttpConfig(
-            ExplicitHttpConfig {
-                protocol_config: Some(protocol),
-            },
-        )),
+        upstream_protocol_options: Some(protocol),
         ..upstream::HttpProtocolOptions::default()
     };
     let name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";

@@ -12,6 +12,7 @@
 mod case;
 mod difference;
 mod envoy;
+mod filters;
 mod models;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use locum::model::{
     Action, Address, BackOff, Balancer, Chain, ChainName, ChainSettings, CircuitBreaker, Dns,
-    Endpoint, Forward, Gateway, HashInput, Health, HealthCheck, LastResort, LookupFamily, Member,
-    OutlierDetection, PathMatch, Payload, Port, Preconnect, Probe, Probing, Protocol, Retry, Route,
-    RouteMatch, StringMatch, Switch, TcpKeepalive, Tier, VirtualHost,
+    Endpoint, Forward, Gateway, HashInput, Health, HealthCheck, HealthCheckLog, Http2, LastResort,
+    LookupFamily, Member, OutOfBand, OutlierDetection, PathMatch, Payload, Port, Preconnect, Probe,
+    Probing, Protocol, ProxyProtocol, Retry, Route, RouteMatch, StringMatch, Switch, TcpKeepalive,
+    Tier, Utilization, VirtualHost,
 };
 use locum::resource::{Key, Kind};
 
-const SECOND: Duration = Duration::from_secs(1);
+use crate::filters;
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// Every kind of tier, settings and route.
 pub(crate) fn gateway() -> Gateway {
@@ -130,6 +133,14 @@ fn forward(index: usize, chain: &ChainName) -> Forward {
             body: "100 % \"%REQ(:path)%\"\n{x} \u{e4}".into(),
             content_type: "text/plain; charset=utf-8".into(),
         }),
+        filters: filters::filters(index),
+        upgrades: [
+            None,
+            Some(Vec::new()),
+            Some(vec!["websocket".into(), "spdy/3.1".into()]),
+        ][index % 3]
+            .clone(),
+        stat_prefix: (!plain).then(|| "default/everything".into()),
     }
 }
 
@@ -299,6 +310,7 @@ fn settings(index: usize) -> ChainSettings {
         Balancer::RoundRobin { slow_start },
         Balancer::Random,
         Balancer::ConsistentHash { table_size: 65_537 },
+        Balancer::Utilization(utilization(sometimes)),
     ];
     let families = [
         LookupFamily::Ipv4,
@@ -310,6 +322,8 @@ fn settings(index: usize) -> ChainSettings {
     let checks = checks();
     ChainSettings {
         balancer: balancers[index % balancers.len()].clone(),
+        endpoint_headers: [vec![], vec!["x-endpoint".into(), "x-other".into()]][index / 5 % 2]
+            .clone(),
         outlier_detection: outlier_detection(sometimes),
         health_check: checks.get(index % (checks.len() + 1)).cloned(),
         panic_percent: 1,
@@ -326,6 +340,7 @@ fn settings(index: usize) -> ChainSettings {
         max_connection_duration: sometimes.then_some(SECOND * 600),
         max_requests_per_connection: sometimes.then_some(1000),
         buffer_limit: 32_768,
+        socket_buffer_limit: sometimes.then_some(65_536),
         preconnect: Preconnect {
             per_endpoint: sometimes.then_some(1.5),
             // Envoy refuses to look ahead with a balancer that cannot.
@@ -342,6 +357,38 @@ fn settings(index: usize) -> ChainSettings {
             failure_refresh_rate: (SECOND, SECOND * 5),
             lookup_family: families[index % families.len()],
         },
+        http2: http2(sometimes),
+        use_client_protocol: index % 4 == 1,
+        proxy_protocol: [None, Some(ProxyProtocol::V1), Some(ProxyProtocol::V2)][index % 3],
+    }
+}
+
+fn http2(sometimes: bool) -> Http2 {
+    Http2 {
+        stream_window: 65_535,
+        connection_window: 2_147_483_647,
+        max_streams: 7,
+        invalid_message_ends_stream: sometimes,
+        ping_interval: sometimes.then_some(SECOND * 30),
+        ping_timeout: SECOND,
+        ping_jitter_percent: sometimes.then_some(20),
+        ping_after_idle: SECOND * 2,
+    }
+}
+
+fn utilization(sometimes: bool) -> Utilization {
+    Utilization {
+        blackout: sometimes.then_some(SECOND),
+        expiration: sometimes.then_some(SECOND * 60),
+        update: sometimes.then_some(SECOND / 2),
+        error_penalty: sometimes.then_some(0.5),
+        metrics: vec!["named_metrics.foo".into()],
+        slow_start: sometimes.then_some(SECOND * 30),
+        out_of_band: sometimes.then(|| OutOfBand {
+            period: Some(SECOND * 5),
+            port: Some(9001),
+            authority: Some("reports.example.com".into()),
+        }),
     }
 }
 
@@ -405,6 +452,11 @@ fn checks() -> Vec<HealthCheck> {
             healthy_threshold: 1,
             port: (index % 2 == 0).then_some(9000),
             probe,
+            log: (index % 2 == 0).then(|| HealthCheckLog {
+                path: "/dev/null".into(),
+                every_failure: index == 0,
+                every_success: index == 2,
+            }),
         })
         .collect()
 }

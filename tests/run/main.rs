@@ -12,6 +12,7 @@ mod faults;
 mod gateways;
 mod harness;
 mod lifecycle;
+mod policies;
 mod shutdown;
 mod sockets;
 mod standalone;

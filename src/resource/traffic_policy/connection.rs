@@ -138,7 +138,7 @@ pub struct Connection {
     /// How much of a connection's data waits in the proxy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buffer_limit: Option<ByteSize>,
-    /// Not supported yet.
+    /// How much of a connection's data waits in the kernel, in each direction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket_buffer_limit: Option<ByteSize>,
     /// Connections made before they are needed.

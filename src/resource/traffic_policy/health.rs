@@ -4,8 +4,8 @@ use k8s_openapi::ByteString;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use super::telemetry::HealthCheckLog;
 use crate::resource::Duration;
 
 const HOSTNAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
@@ -147,10 +147,9 @@ pub struct ActiveHealthCheck {
     /// Where else than at the endpoint's own port is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overrides: Option<CheckOverrides>,
-    /// Not supported yet.
+    /// What becomes of the questions is written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::resource::schema::untyped")]
-    pub health_check_log: Option<Value>,
+    pub health_check_log: Option<HealthCheckLog>,
 }
 
 /// What an active health check asks.

@@ -43,7 +43,7 @@ pub(super) fn cluster(
         connect_timeout: Some(duration(settings.connect_timeout)),
         per_connection_buffer_limit_bytes: Some(uint32(settings.buffer_limit)),
         load_balancing_policy: Some(LoadBalancingPolicy {
-            policies: vec![balancing::policy(&settings.balancer)],
+            policies: vec![balancing::policy(settings)],
         }),
         common_lb_config: Some(common_lb_config(settings)),
         health_checks: settings
@@ -54,8 +54,9 @@ pub(super) fn cluster(
         outlier_detection: Some(health::outlier_detection(&settings.outlier_detection)),
         circuit_breakers: Some(connection::circuit_breakers(&settings.circuit_breaker)),
         upstream_connection_options: settings.tcp_keepalive.map(connection::options),
-        upstream_bind_config: Some(connection::bind_config()),
+        upstream_bind_config: Some(connection::bind_config(settings)),
         preconnect_policy: connection::preconnect_policy(settings.preconnect),
+        transport_socket: connection::transport_socket(settings),
         typed_extension_protocol_options: connection::protocol_options(settings, protocol),
         // An endpoint that is gone gets no request any more, whatever its health checks say.
         ignore_health_on_host_removal: true,

@@ -11,77 +11,130 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::PreconnectPolicy;
 use envoy_types::pb::envoy::config::cluster::v3::{CircuitBreakers, UpstreamConnectionOptions};
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::config::core::v3::socket_option;
+use envoy_types::pb::envoy::extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport;
+use envoy_types::pb::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
 use envoy_types::pb::google::protobuf::Any;
+use envoy_types::util::pack_any;
 
-use crate::model::{ChainSettings, CircuitBreaker, Preconnect, Protocol, TcpKeepalive};
-use crate::xds::wire::{double, duration, percent, spoken, uint32};
+use crate::model::{
+    ChainSettings, CircuitBreaker, Http2, Preconnect, Protocol, ProxyProtocol, TcpKeepalive,
+};
+use crate::xds::wire::{boolean, clients_own, double, duration, percent, spoken, uint32};
 
 /// How long sent bytes may stay without an acknowledgement before the kernel gives the connection
 /// up. This finds hosts that vanish without a word under a request; the kernel alone would take a
 /// quarter of an hour. It leaves room for four retransmissions on a bad link, and for a backend
 /// that reads nothing for a while: Linux counts a window that stays closed too.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(5);
-/// `IPPROTO_TCP` and `TCP_USER_TIMEOUT` on Linux, which is what Envoy's releases run on.
+/// Levels and options of sockets on Linux, which is what Envoy's releases run on.
 const IPPROTO_TCP: i64 = 6;
 const TCP_USER_TIMEOUT_OPTION: i64 = 18;
-
-/// An HTTP/2 connection that was silent for this long is asked for a sign of life before the next
-/// request rides on it, and is closed without one. Asked only then: many gRPC servers close
-/// connections that ping without work.
-const HTTP2_PING_AFTER_IDLE: Duration = Duration::from_secs(1);
-const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(2);
-/// Envoy Gateway's limits towards HTTP/2 backends; windows in bytes.
-const HTTP2_MAX_STREAMS: u32 = 100;
-const HTTP2_STREAM_WINDOW: u32 = 64 * 1024;
-const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+const SOL_SOCKET: i64 = 1;
+const SO_SNDBUF: i64 = 7;
+const SO_RCVBUF: i64 = 8;
 
 /// The protocol and its limits, as clusters carry them.
 pub(super) fn protocol_options(
     settings: &ChainSettings,
     protocol: Protocol,
 ) -> HashMap<String, Any> {
-    let config = match protocol {
-        Protocol::Http1 => {
-            ProtocolConfig::HttpProtocolOptions(core::Http1ProtocolOptions::default())
-        }
-        Protocol::H2c => ProtocolConfig::Http2ProtocolOptions(http2()),
-    };
+    let http1 = core::Http1ProtocolOptions::default();
+    let http2 = http2(&settings.http2);
     let common = core::HttpProtocolOptions {
         idle_timeout: settings.connection_idle_timeout.map(duration),
         max_connection_duration: settings.max_connection_duration.map(duration),
         max_requests_per_connection: settings.max_requests_per_connection.map(uint32),
         ..core::HttpProtocolOptions::default()
     };
+    if settings.use_client_protocol {
+        return clients_own(http1, http2, Some(common));
+    }
+    let config = match protocol {
+        Protocol::Http1 => ProtocolConfig::HttpProtocolOptions(http1),
+        Protocol::H2c => ProtocolConfig::Http2ProtocolOptions(http2),
+    };
     spoken(config, Some(common))
 }
 
-fn http2() -> core::Http2ProtocolOptions {
+fn http2(http2: &Http2) -> core::Http2ProtocolOptions {
     core::Http2ProtocolOptions {
-        max_concurrent_streams: Some(uint32(HTTP2_MAX_STREAMS)),
-        initial_stream_window_size: Some(uint32(HTTP2_STREAM_WINDOW)),
-        initial_connection_window_size: Some(uint32(HTTP2_CONNECTION_WINDOW)),
+        max_concurrent_streams: Some(uint32(http2.max_streams)),
+        initial_stream_window_size: Some(uint32(http2.stream_window)),
+        initial_connection_window_size: Some(uint32(http2.connection_window)),
+        override_stream_error_on_invalid_http_message: http2
+            .invalid_message_ends_stream
+            .then(|| boolean(true)),
         connection_keepalive: Some(core::KeepaliveSettings {
-            timeout: Some(duration(HTTP2_PING_TIMEOUT)),
-            connection_idle_interval: Some(duration(HTTP2_PING_AFTER_IDLE)),
-            ..core::KeepaliveSettings::default()
+            interval: http2.ping_interval.map(duration),
+            timeout: Some(duration(http2.ping_timeout)),
+            interval_jitter: http2
+                .ping_jitter_percent
+                .map(|jitter| percent(jitter.into())),
+            connection_idle_interval: Some(duration(http2.ping_after_idle)),
         }),
         ..core::Http2ProtocolOptions::default()
     }
 }
 
+/// What says who the client is before anything else, where that is asked for; the socket itself is
+/// as it would be without.
+pub(super) fn transport_socket(settings: &ChainSettings) -> Option<core::TransportSocket> {
+    use core::proxy_protocol_config::Version;
+    let version = match settings.proxy_protocol? {
+        ProxyProtocol::V1 => Version::V1,
+        ProxyProtocol::V2 => Version::V2,
+    };
+    let plain = socket("envoy.transport_sockets.raw_buffer", RawBuffer {});
+    let config = ProxyProtocolUpstreamTransport {
+        config: Some(core::ProxyProtocolConfig {
+            version: version.into(),
+            ..core::ProxyProtocolConfig::default()
+        }),
+        transport_socket: Some(plain),
+        ..ProxyProtocolUpstreamTransport::default()
+    };
+    Some(socket(
+        "envoy.transport_sockets.upstream_proxy_protocol",
+        config,
+    ))
+}
+
+fn socket<M: prost::Message + prost::Name>(name: &str, config: M) -> core::TransportSocket {
+    core::TransportSocket {
+        name: name.to_owned(),
+        config_type: Some(core::transport_socket::ConfigType::TypedConfig(pack_any(
+            config,
+        ))),
+    }
+}
+
 /// Socket options for every upstream connection.
-pub(super) fn bind_config() -> core::BindConfig {
+pub(super) fn bind_config(settings: &ChainSettings) -> core::BindConfig {
+    let option = |description: &str, level, name, value| core::SocketOption {
+        description: description.into(),
+        level,
+        name,
+        value: Some(socket_option::Value::IntValue(value)),
+        state: socket_option::SocketState::StatePrebind.into(),
+        ..core::SocketOption::default()
+    };
     let millis = i64::try_from(TCP_USER_TIMEOUT.as_millis()).unwrap_or(i64::MAX);
+    let timeout = option(
+        "TCP_USER_TIMEOUT in milliseconds",
+        IPPROTO_TCP,
+        TCP_USER_TIMEOUT_OPTION,
+        millis,
+    );
+    let limit = settings.socket_buffer_limit.map(i64::from);
+    let buffers = limit.into_iter().flat_map(|limit| {
+        [
+            option("SO_SNDBUF in bytes", SOL_SOCKET, SO_SNDBUF, limit),
+            option("SO_RCVBUF in bytes", SOL_SOCKET, SO_RCVBUF, limit),
+        ]
+    });
     core::BindConfig {
-        socket_options: vec![core::SocketOption {
-            description: "TCP_USER_TIMEOUT in milliseconds".into(),
-            level: IPPROTO_TCP,
-            name: TCP_USER_TIMEOUT_OPTION,
-            value: Some(socket_option::Value::IntValue(millis)),
-            state: socket_option::SocketState::StatePrebind.into(),
-            ..core::SocketOption::default()
-        }],
+        socket_options: [timeout].into_iter().chain(buffers).collect(),
         ..core::BindConfig::default()
     }
 }

@@ -5,14 +5,18 @@ use envoy_types::pb::envoy::config::cluster::v3::OutlierDetection as PbOutlierDe
 use envoy_types::pb::envoy::config::core::v3::health_check::{
     GrpcHealthCheck, HealthChecker, HttpHealthCheck, Payload as PbPayload, TcpHealthCheck, payload,
 };
-use envoy_types::pb::envoy::config::core::v3::{HealthCheck as PbHealthCheck, RequestMethod};
+use envoy_types::pb::envoy::config::core::v3::{
+    HealthCheck as PbHealthCheck, RequestMethod, TypedExtensionConfig,
+};
+use envoy_types::pb::envoy::extensions::health_check::event_sinks::file::v3::HealthCheckEventFileSink;
 use envoy_types::pb::envoy::r#type::v3::{CodecClientType, Int64Range};
 use envoy_types::pb::google::protobuf::{UInt32Value, UInt64Value};
 
 use crate::model::{
-    ChainSettings, HealthCheck, OutlierDetection, Payload, Probe, Probing, Protocol, Tier,
+    ChainSettings, HealthCheck, HealthCheckLog, OutlierDetection, Payload, Probe, Probing,
+    Protocol, Tier,
 };
-use crate::xds::wire::{boolean, duration, uint32};
+use crate::xds::wire::{boolean, duration, extension, uint32};
 
 /// Bytes of an answer that Envoy looks through for the expected text by itself.
 const RESPONSE_BUFFER: u64 = 1024;
@@ -72,8 +76,18 @@ pub(super) fn health_check(check: &HealthCheck, protocol: Protocol) -> Option<Pb
         unhealthy_threshold: Some(uint32(check.unhealthy_threshold)),
         healthy_threshold: Some(uint32(check.healthy_threshold)),
         health_checker: Some(checker(&check.probe, protocol)),
+        event_logger: check.log.iter().map(file).collect(),
+        always_log_health_check_failures: check.log.as_ref().is_some_and(|log| log.every_failure),
+        always_log_health_check_success: check.log.as_ref().is_some_and(|log| log.every_success),
         ..PbHealthCheck::default()
     })
+}
+
+fn file(log: &HealthCheckLog) -> TypedExtensionConfig {
+    let sink = HealthCheckEventFileSink {
+        event_log_path: log.path.clone(),
+    };
+    extension("envoy.health_check.event_sinks.file", sink)
 }
 
 /// What is sent and expected. The host that an HTTP or gRPC probe asks for is written at each

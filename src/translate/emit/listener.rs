@@ -24,7 +24,7 @@ use http_connection_manager::{
     UpgradeConfig,
 };
 
-use super::last_resort;
+use super::{filters, last_resort};
 use crate::model::Port;
 use crate::resource::ObjectName;
 use crate::translate::names;
@@ -50,6 +50,9 @@ const HTTP2_STREAM_WINDOW: u32 = 64 * 1024;
 const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Connections taken up before other sockets get their turn.
 const ACCEPTS_PER_EVENT: u32 = 1;
+
+/// What clients may turn their connection to, where a route says nothing.
+pub(super) const UPGRADE: &str = "websocket";
 
 /// Request headers that steer Envoy's router. They are for the one who configures the proxy, so
 /// they are taken off before routing; those that Locum's own routes add come after.
@@ -99,10 +102,10 @@ fn connection_manager(gateway: &ObjectName, port: &Port) -> HttpConnectionManage
             config_source: Some(ads(ROUTES_TIMEOUT)),
             route_config_name: names::route_config(gateway, port.port),
         })),
-        http_filters: vec![router()],
+        http_filters: filters::of_listener(port).chain([router()]).collect(),
         local_reply_config: last_resort::local_replies(port),
         upgrade_configs: vec![UpgradeConfig {
-            upgrade_type: "websocket".into(),
+            upgrade_type: UPGRADE.into(),
             ..UpgradeConfig::default()
         }],
         early_header_mutation_extensions: vec![extension(

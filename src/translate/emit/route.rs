@@ -8,20 +8,20 @@ use envoy_types::pb::envoy::config::route::v3::route_action::hash_policy::{
     ConnectionProperties, Cookie, CookieAttribute, Header, PolicySpecifier, QueryParameter,
 };
 use envoy_types::pb::envoy::config::route::v3::route_action::{
-    ClusterSpecifier, HashPolicy, MaxStreamDuration,
+    ClusterSpecifier, HashPolicy, MaxStreamDuration, UpgradeConfig,
 };
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
 use envoy_types::pb::envoy::r#type::v3::{FractionalPercent, fractional_percent::DenominatorType};
 
-use super::{last_resort, retry};
+use super::{filters, last_resort, listener, retry};
 use crate::model::{
     Action, ChainName, Forward, HashInput, PathMatch, Port, Route, RouteMatch, StringMatch,
     VirtualHost,
 };
 use crate::resource::ObjectName;
 use crate::translate::names;
-use crate::xds::wire::{duration, regex};
+use crate::xds::wire::{boolean, duration, regex};
 
 /// What Gateway API has answered for the share of requests that an invalid reference would get.
 const INVALID_REFERENCE_STATUS: u32 = 500;
@@ -84,6 +84,10 @@ fn routes(route: &Route) -> impl Iterator<Item = pb::Route> {
             .collect();
         served.request_body_buffer_limit = retry::body_limit(&forward.retry);
         served.metadata = forward.last_resort.as_ref().map(last_resort::metadata);
+        served.request_headers_to_remove = filters::headers_to_remove(&forward.filters);
+        served.response_headers_to_remove = filters::answer_headers_to_remove(&forward.filters);
+        served.typed_per_filter_config = filters::of_route(&forward.filters);
+        served.stat_prefix = forward.stat_prefix.clone().unwrap_or_default();
     }
     share.into_iter().chain([served])
 }
@@ -127,8 +131,27 @@ fn forwarding(forward: &Forward) -> pb::RouteAction {
             }),
         retry_policy: retry::policy(&forward.retry),
         hash_policy: forward.hash.iter().map(hash_policy).collect(),
+        upgrade_configs: forward
+            .upgrades
+            .as_deref()
+            .map(upgrades)
+            .unwrap_or_default(),
         ..pb::RouteAction::default()
     }
+}
+
+/// What may be upgraded to, and that nothing else may: not what the listener allows where a route
+/// says nothing.
+fn upgrades(allowed: &[String]) -> Vec<UpgradeConfig> {
+    let config = |name: &str, enabled| UpgradeConfig {
+        upgrade_type: name.to_owned(),
+        enabled: Some(boolean(enabled)),
+        ..UpgradeConfig::default()
+    };
+    let allowed_by_listener = (!allowed.iter().any(|name| name == listener::UPGRADE))
+        .then(|| config(listener::UPGRADE, false));
+    let allowed = allowed.iter().map(|name| config(name, true));
+    allowed_by_listener.into_iter().chain(allowed).collect()
 }
 
 fn hash_policy(input: &HashInput) -> HashPolicy {
@@ -204,7 +227,7 @@ fn path(matches: &PathMatch) -> PathSpecifier {
     }
 }
 
-fn header(name: &str, value: &StringMatch) -> pb::HeaderMatcher {
+pub(super) fn header(name: &str, value: &StringMatch) -> pb::HeaderMatcher {
     pb::HeaderMatcher {
         name: name.to_owned(),
         header_match_specifier: Some(HeaderMatchSpecifier::StringMatch(string(value))),
@@ -212,7 +235,7 @@ fn header(name: &str, value: &StringMatch) -> pb::HeaderMatcher {
     }
 }
 
-fn string(value: &StringMatch) -> StringMatcher {
+pub(super) fn string(value: &StringMatch) -> StringMatcher {
     let pattern = match value {
         StringMatch::Exact(value) => MatchPattern::Exact(value.clone()),
         StringMatch::Regex(expression) => MatchPattern::SafeRegex(regex(expression)),

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use super::overlaps::Overlaps;
+use super::policies::Policies;
 use crate::resource::{HttpRoute, Key, Kind, ObjectName};
 use crate::status::reasons::{self, kind};
 use crate::status::{AncestorStatus, Condition, ParentRef, Status, StatusBody, Statuses};
@@ -22,6 +24,16 @@ pub(super) struct Claim {
     pub target: Key,
     pub section: Option<String>,
     pub condition: Condition,
+    /// What else its owner should know.
+    pub warning: Option<Condition>,
+}
+
+impl Claim {
+    /// Whether the policy has its target, accepted or not.
+    fn holds_somewhere(&self) -> bool {
+        let lost = [reasons::CONFLICTED, reasons::TARGET_NOT_FOUND];
+        self.policy.kind == Kind::BackendTrafficPolicy && !lost.contains(&self.condition.reason)
+    }
 }
 
 /// A parent that Locum serves, with the controller it is served as.
@@ -34,13 +46,13 @@ pub(super) type ParentsByRoute = BTreeMap<ObjectName, Vec<Ancestor>>;
 /// that is not.
 pub(super) fn add_statuses(
     claims: &[Claim],
+    policies: &Policies,
     reader: &Reader<'_>,
     parents: &ParentsByRoute,
     controller: impl Fn(&ObjectName) -> Option<String>,
     statuses: &mut Statuses,
 ) {
-    let mut entries: BTreeMap<&Key, (Option<i64>, BTreeMap<Ancestor, &Condition>)> =
-        BTreeMap::new();
+    let mut entries: BTreeMap<&Key, (Option<i64>, BTreeMap<Ancestor, Entry<'_>>)> = BTreeMap::new();
     for claim in claims {
         let ancestors = match claim.target.kind {
             Kind::Gateway => {
@@ -60,20 +72,24 @@ pub(super) fn add_statuses(
             .entry(&claim.policy)
             .or_insert_with(|| (claim.generation, BTreeMap::new()));
         for ancestor in ancestors {
+            let parent = ancestor.0.clone();
+            let known = entry.1.entry(ancestor).or_insert_with(|| Entry::new(claim));
             // Two targets may share an ancestor: what is wrong counts.
-            let known = entry.1.entry(ancestor).or_insert(&claim.condition);
-            if known.holds {
-                *known = &claim.condition;
+            if known.accepted.holds {
+                known.accepted = &claim.condition;
+            }
+            if claim.holds_somewhere() {
+                known.overlaps.add(policies, claim, &parent, parents);
             }
         }
     }
     for (policy, (generation, ancestors)) in entries {
         let mut ancestors: Vec<AncestorStatus> = ancestors
             .into_iter()
-            .map(|((ancestor, controller_name), condition)| AncestorStatus {
+            .map(|((ancestor, controller_name), entry)| AncestorStatus {
                 ancestor,
                 controller_name,
-                conditions: vec![condition.clone()],
+                conditions: entry.conditions(),
             })
             .collect();
         ancestors
@@ -86,6 +102,28 @@ pub(super) fn add_statuses(
             };
             statuses.insert(policy.clone(), status);
         }
+    }
+}
+
+/// What became of a policy at one ancestor.
+struct Entry<'c> {
+    accepted: &'c Condition,
+    warning: Option<&'c Condition>,
+    overlaps: Overlaps,
+}
+
+impl<'c> Entry<'c> {
+    fn new(claim: &'c Claim) -> Self {
+        Self {
+            accepted: &claim.condition,
+            warning: claim.warning.as_ref(),
+            overlaps: Overlaps::default(),
+        }
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        let said = [self.accepted].into_iter().chain(self.warning).cloned();
+        said.chain(self.overlaps.conditions()).collect()
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct BackendPlan {
     pub fallback: bool,
     pub protocol: Protocol,
     pub endpoints: Arc<[Endpoint]>,
+    /// The same by the cluster IPs of Services, where that is something else.
+    pub by_service: Option<Arc<[Endpoint]>>,
     /// Why references to it cannot be used.
     pub refusal: Option<Refusal>,
     /// The Services whose endpoints stand in for its names.
@@ -108,6 +110,7 @@ fn plan(
         fallback: backend.spec.fallback.unwrap_or(false),
         protocol: Protocol::Http1,
         endpoints: Arc::new([]),
+        by_service: None,
         refusal: None,
         services: Vec::new(),
         missing_service: None,
@@ -124,9 +127,22 @@ fn plan(
         Ok(protocol) => {
             plan.protocol = protocol;
             let mut endpoints = Vec::with_capacity(backend.spec.endpoints.len());
+            let mut by_service = Vec::new();
             for endpoint in &backend.spec.endpoints {
+                let before = endpoints.len();
                 place(endpoint, &mut plan, reader, grants, options, &mut endpoints);
+                match virtual_ip(
+                    endpoint,
+                    &plan.key.object.namespace,
+                    reader,
+                    grants,
+                    options,
+                ) {
+                    Some(endpoint) => by_service.push(endpoint),
+                    None => by_service.extend_from_slice(&endpoints[before..]),
+                }
             }
+            plan.by_service = (by_service != endpoints).then(|| by_service.into());
             plan.endpoints = endpoints.into();
             plan.missing_service = missing_service(backend, reader, grants, options);
         }
@@ -305,6 +321,25 @@ fn place(
             _ => add(Address::Name(name.into(), fqdn.port)),
         }
     }
+}
+
+/// The cluster IP of the Service that an endpoint's name stands for.
+fn virtual_ip(
+    endpoint: &BackendEndpoint,
+    namespace: &str,
+    reader: &Reader<'_>,
+    grants: &Grants<'_>,
+    options: &Options,
+) -> Option<Endpoint> {
+    let fqdn = endpoint.fqdn.as_ref()?;
+    let name = fqdn.hostname.trim_end_matches('.');
+    let service = service_meant(name, namespace, grants, options)?;
+    let found = services::named_by_service(reader, &service, fqdn.port)?;
+    let hostname = endpoint.hostname.as_deref().unwrap_or(name);
+    Some(Endpoint {
+        hostname: Some(hostname.into()),
+        ..found
+    })
 }
 
 /// Names that are left to DNS although they stand for a Service. Only a cluster's own DNS answers

@@ -172,6 +172,17 @@ impl Draft {
         names::ordered_chain(namespace, members, policy, &order.policy.object)
     }
 
+    /// The same, with Services' cluster IPs in place of their endpoints.
+    pub(super) fn by_service(&self) -> Self {
+        let mut draft = self.clone();
+        for reference in draft.tiers.iter_mut().flatten() {
+            if let Some(endpoints) = &reference.by_service {
+                reference.endpoints = endpoints.clone();
+            }
+        }
+        draft
+    }
+
     /// The chain itself, under `settings`.
     pub(super) fn chain(&self, settings: ChainSettings, policy: Option<&Key>) -> Chain {
         let order = self.order.as_deref();

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::model::{
-    BackOff, Balancer, ChainSettings, CircuitBreaker, Dns, LookupFamily, OutlierDetection,
+    BackOff, Balancer, ChainSettings, CircuitBreaker, Dns, Http2, LookupFamily, OutlierDetection,
     Preconnect, Retry,
 };
 
@@ -47,6 +47,10 @@ pub(super) const MIN_RETRY_CONCURRENCY: u32 = 3;
 /// clients wait.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The longest silence on a stream that listeners allow. A request that may take longer may be silent
+/// for as long.
+pub(super) const STREAM_IDLE_TIMEOUT: Duration = Duration::from_mins(5);
+
 /// Bytes; Envoy Gateway's, for an edge proxy.
 const BUFFER_LIMIT: u32 = 32_768;
 
@@ -57,6 +61,17 @@ const DNS_REFRESH_RATE: Duration = Duration::from_secs(30);
 /// for 30 s.
 const DNS_FAILURE_REFRESH_RATE: (Duration, Duration) =
     (Duration::from_secs(1), Duration::from_secs(5));
+
+/// Envoy Gateway's, as are the windows; in bytes.
+const HTTP2_MAX_STREAMS: u32 = 100;
+const HTTP2_STREAM_WINDOW: u32 = 64 * 1024;
+const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// An HTTP/2 connection that was silent for this long is asked for a sign of life before the next
+/// request rides on it, and is closed without one. Asked only then: many gRPC servers close
+/// connections that ping without work.
+const HTTP2_PING_AFTER_IDLE: Duration = Duration::from_secs(1);
+const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Attempts at one tier before the next: another host of the same tier first.
 pub(super) const ATTEMPTS_PER_TIER: u32 = 2;
@@ -85,6 +100,7 @@ const RETRY_ON_REPEATABLE: [&str; 1] = ["reset"];
 pub(super) fn chain_settings() -> ChainSettings {
     ChainSettings {
         balancer: Balancer::LeastRequest { slow_start: None },
+        endpoint_headers: Vec::new(),
         outlier_detection: outlier_detection(),
         health_check: None,
         panic_percent: PANIC_PERCENT,
@@ -101,6 +117,7 @@ pub(super) fn chain_settings() -> ChainSettings {
         max_connection_duration: None,
         max_requests_per_connection: None,
         buffer_limit: BUFFER_LIMIT,
+        socket_buffer_limit: None,
         preconnect: Preconnect::default(),
         tcp_keepalive: None,
         dns: Dns {
@@ -109,6 +126,18 @@ pub(super) fn chain_settings() -> ChainSettings {
             failure_refresh_rate: DNS_FAILURE_REFRESH_RATE,
             lookup_family: LookupFamily::Ipv4Preferred,
         },
+        http2: Http2 {
+            stream_window: HTTP2_STREAM_WINDOW,
+            connection_window: HTTP2_CONNECTION_WINDOW,
+            max_streams: HTTP2_MAX_STREAMS,
+            invalid_message_ends_stream: false,
+            ping_interval: None,
+            ping_timeout: HTTP2_PING_TIMEOUT,
+            ping_jitter_percent: None,
+            ping_after_idle: HTTP2_PING_AFTER_IDLE,
+        },
+        use_client_protocol: false,
+        proxy_protocol: None,
     }
 }
 

@@ -212,6 +212,7 @@ impl Failovers {
             target: target.key,
             section: target.section,
             condition,
+            warning: None,
         });
     }
 }

@@ -52,6 +52,7 @@ impl Guards {
                         reasons::INVALID,
                         message.clone(),
                     ),
+                    warning: None,
                 });
             }
         }

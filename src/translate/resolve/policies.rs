@@ -1,19 +1,22 @@
 //! BackendTrafficPolicies: which one shapes a rule at a listener, and what their owners are told.
 //!
 //! In: every policy. Out: for a rule and a listener the [`Effective`] settings: those of the most
-//! specific policy alone (rule, route, listener, Gateway), nothing inherited from wider ones. Of
-//! two policies for one target the oldest holds. A policy with a field that cannot be honoured
-//! closes what it would apply to, instead of being used in part.
+//! specific policy alone (rule, route, listener, Gateway), nothing inherited from wider ones; unless
+//! that of the route asks to be merged into the listener's or the Gateway's. Of two policies for one
+//! target the oldest holds. A policy with a field that cannot be honoured closes what it would apply
+//! to, instead of being used in part.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::ancestors::Claim;
-use super::grants;
 use super::guards::Guards;
 use super::settings::{Refusals, Settings};
 use super::targets::{Target, has_section, targets};
+use super::{grants, merging};
 use crate::problem::Problem;
-use crate::resource::{BackendTrafficPolicy, Key, Kind};
+use crate::resource::traffic_policy::{BackendTrafficPolicySpec, MergeType};
+use crate::resource::{BackendTrafficPolicy, HttpRoute, Key, Kind, ObjectName};
 use crate::status::{Condition, reasons};
 use crate::translate::read::Reader;
 
@@ -21,6 +24,8 @@ use crate::translate::read::Reader;
 pub(super) struct Policies {
     policies: Vec<Policy>,
     targets: BTreeMap<Key, Sections>,
+    /// By a route's policy and the one that it is merged into.
+    merged: BTreeMap<(usize, usize), Merged>,
     pub guards: Guards,
     defaults: Settings,
     /// What became of each policy at each of its targets.
@@ -29,22 +34,34 @@ pub(super) struct Policies {
 
 struct Policy {
     key: Key,
-    generation: Option<i64>,
+    source: Arc<BackendTrafficPolicy>,
+    settings: Result<Settings, Refusals>,
+}
+
+/// Two policies that are merged.
+struct Merged {
+    /// Of both, as chains are named for it: `<route's>+<Gateway's>`.
+    name: ObjectName,
     settings: Result<Settings, Refusals>,
 }
 
 /// The policies of one target: of the whole and of its sections.
 #[derive(Default)]
-struct Sections {
-    whole: Option<usize>,
-    named: BTreeMap<String, usize>,
+pub(super) struct Sections {
+    pub whole: Option<usize>,
+    pub named: BTreeMap<String, usize>,
 }
 
 /// What holds for one rule at one listener.
 pub(super) enum Effective<'p> {
     /// Requests are sent on, shaped by a policy or by the defaults.
     Open {
+        /// Whose the settings are.
         policy: Option<&'p Key>,
+        /// The policy that it is merged into.
+        under: Option<&'p Key>,
+        /// What chains are named for.
+        name: Option<&'p ObjectName>,
         settings: &'p Settings,
     },
     /// Something that is asked for cannot be done, so requests are not sent on.
@@ -62,14 +79,13 @@ impl Policies {
         let mut policies = Self {
             policies: Vec::new(),
             targets: BTreeMap::new(),
+            merged: BTreeMap::new(),
             guards,
             defaults: Settings::default(),
             claims: Vec::new(),
         };
-        let mut oldest_first: Vec<&BackendTrafficPolicy> = reader
-            .all::<BackendTrafficPolicy>()
-            .map(AsRef::as_ref)
-            .collect();
+        let mut oldest_first: Vec<&Arc<BackendTrafficPolicy>> =
+            reader.all::<BackendTrafficPolicy>().collect();
         // The sort is stable: of one age, by namespace and name.
         oldest_first.sort_by_key(|policy| {
             policy
@@ -81,33 +97,23 @@ impl Policies {
         for policy in oldest_first {
             policies.add(policy, reader, grants, problems);
         }
+        policies.merge(reader, problems);
         policies
     }
 
     fn add(
         &mut self,
-        policy: &BackendTrafficPolicy,
+        policy: &Arc<BackendTrafficPolicy>,
         reader: &Reader<'_>,
         grants: &grants::Grants<'_>,
         problems: &mut Vec<Problem>,
     ) {
         let key = Key::of(Kind::BackendTrafficPolicy, &policy.metadata);
         let settings = Settings::of(&policy.spec);
-        for (field, message) in settings.as_ref().err().into_iter().flatten() {
-            let message = format!(
-                "{message} Until this is mended, the rules that the policy applies to answer 500."
-            );
-            let field = format!("spec.{field}");
-            problems.push(Problem::error(
-                &key,
-                &field,
-                reasons::UNSUPPORTED_VALUE,
-                message,
-            ));
-        }
+        note(&key, &settings, problems);
         self.policies.push(Policy {
             key: key.clone(),
-            generation: policy.metadata.generation,
+            source: policy.clone(),
             settings,
         });
         for target in targets(policy, reader, grants, problems) {
@@ -151,6 +157,8 @@ impl Policies {
         } else {
             let sections = self.targets.entry(target.key.clone()).or_default();
             match sections.take(target.section.as_deref(), index) {
+                // Named and selected, or selected twice.
+                Some(same) if same == index => return,
                 Some(older) => {
                     let message = format!(
                         "Unable to target {}: the older {} has it already.",
@@ -164,16 +172,84 @@ impl Policies {
                     ));
                     Condition::no(reasons::kind::ACCEPTED, reasons::CONFLICTED, message)
                 }
-                None => policy.accepted(),
+                None => accepted(&policy.settings),
             }
         };
         self.claims.push(Claim {
             policy: key.clone(),
-            generation: policy.generation,
+            generation: policy.source.metadata.generation,
             target: target.key,
             section: target.section,
             condition,
+            warning: deprecated(&policy.source.spec),
         });
+    }
+
+    /// Merges each policy of a route that asks for it into those of the route's Gateways.
+    fn merge(&mut self, reader: &Reader<'_>, problems: &mut Vec<Problem>) {
+        let mut pairs = BTreeSet::new();
+        for (target, sections) in self.routes() {
+            let merging = sections
+                .all()
+                .filter(|index| self.policies[*index].merges());
+            let merging: Vec<usize> = merging.collect();
+            if merging.is_empty() {
+                continue;
+            }
+            let (namespace, name) = (&target.object.namespace, &target.object.name);
+            let Some(route) = reader.get::<HttpRoute>(namespace, name) else {
+                continue;
+            };
+            for parent in route.spec.parent_refs.iter().flatten() {
+                let namespace = parent.namespace.as_deref().unwrap_or(namespace);
+                let gateway = Key::new(Kind::Gateway, namespace, &parent.name);
+                let under = self
+                    .targets
+                    .get(&gateway)
+                    .into_iter()
+                    .flat_map(Sections::all);
+                for under in under {
+                    pairs.extend(merging.iter().map(|over| (*over, under)));
+                }
+            }
+        }
+        for (over, under) in pairs {
+            let merged = self.merged_into(over, under);
+            note(&self.policies[over].key, &merged.settings, problems);
+            if merged.settings.is_err() {
+                let key = &self.policies[over].key;
+                let claims = self.claims.iter_mut();
+                for claim in claims.filter(|claim| claim.policy == *key && claim.condition.holds) {
+                    claim.condition = accepted(&merged.settings);
+                }
+            }
+            self.merged.insert((over, under), merged);
+        }
+    }
+
+    fn merged_into(&self, over: usize, under: usize) -> Merged {
+        let (over, under) = (&self.policies[over], &self.policies[under]);
+        let how = over
+            .source
+            .spec
+            .merge_type
+            .unwrap_or(MergeType::StrategicMerge);
+        let settings = merging::merged(&under.source.spec, &over.source.spec, how)
+            .map_err(|error| {
+                let message = format!("Merged with {} it is no policy: {error}.", under.key);
+                vec![("mergeType".to_owned(), message)]
+            })
+            .and_then(|spec| Settings::of(&spec));
+        let (object, into) = (&over.key.object, &under.key.object);
+        let name = if object.namespace == into.namespace {
+            format!("{}+{}", object.name, into.name)
+        } else {
+            format!("{}+{into}", object.name)
+        };
+        Merged {
+            name: ObjectName::new(&object.namespace, &name),
+            settings,
+        }
     }
 
     /// What holds for the rule called `rule` of `route` at a listener of `gateway`.
@@ -187,52 +263,159 @@ impl Policies {
         if self.guards.close(route, rule) || self.guards.close(gateway, Some(listener)) {
             return Effective::Closed;
         }
-        let policy = self
-            .of(route, rule)
-            .or_else(|| self.of(gateway, Some(listener)));
-        match policy.map(|policy| (&policy.key, &policy.settings)) {
-            None => Effective::Open {
+        let under = self.of(gateway, Some(listener));
+        let over = self.of(route, rule);
+        let Some(index) = over.or(under) else {
+            return Effective::Open {
                 policy: None,
+                under: None,
+                name: None,
                 settings: &self.defaults,
-            },
-            Some((key, Ok(settings))) => Effective::Open {
-                policy: Some(key),
+            };
+        };
+        let policy = &self.policies[index];
+        let merged = over.zip(under).filter(|_| policy.merges());
+        let merged = merged.map(|pair| (&self.merged[&pair], pair.1));
+        let settings = match merged {
+            Some((merged, _)) => &merged.settings,
+            None => &policy.settings,
+        };
+        match settings {
+            Err(_) => Effective::Closed,
+            Ok(settings) => Effective::Open {
+                policy: Some(&policy.key),
+                under: merged.map(|(_, under)| &self.policies[under].key),
+                name: Some(merged.map_or(&policy.key.object, |(merged, _)| &merged.name)),
                 settings,
             },
-            Some((_, Err(_))) => Effective::Closed,
         }
     }
 
-    fn of(&self, target: &Key, section: Option<&str>) -> Option<&Policy> {
-        let sections = self.targets.get(target)?;
-        let index = section
-            .and_then(|section| sections.named.get(section).copied())
-            .or(sections.whole)?;
-        Some(&self.policies[index])
+    fn of(&self, target: &Key, section: Option<&str>) -> Option<usize> {
+        self.targets.get(target)?.of(section)
+    }
+
+    /// The policies of a target.
+    pub(super) fn sections(&self, target: &Key) -> Option<&Sections> {
+        self.targets.get(target)
+    }
+
+    /// The routes that have policies.
+    pub(super) fn routes(&self) -> impl Iterator<Item = (&Key, &Sections)> {
+        let targets = self.targets.iter();
+        targets.filter(|(target, _)| target.kind == Kind::HttpRoute)
+    }
+
+    /// Whether the policy of a section asks to be merged.
+    pub(super) fn merges(&self, sections: &Sections, section: Option<&str>) -> bool {
+        sections
+            .of(section)
+            .is_some_and(|index| self.policies[index].merges())
+    }
+
+    /// The policies that hold for a listener of a Gateway, or for any where none is said.
+    pub(super) fn at(&self, gateway: &Key, listener: Option<&str>) -> impl Iterator<Item = &Key> {
+        let sections = self.targets.get(gateway).into_iter();
+        let indices = sections.flat_map(move |sections| match listener {
+            Some(_) => sections.of(listener).into_iter().collect::<Vec<_>>(),
+            None => sections.all().collect(),
+        });
+        indices.map(|index| &self.policies[index].key)
     }
 }
 
 impl Policy {
-    fn accepted(&self) -> Condition {
-        let kind = reasons::kind::ACCEPTED;
-        match &self.settings {
-            Ok(_) => Condition::yes(kind, reasons::ACCEPTED, "The policy is accepted."),
-            Err(refusals) => {
-                let messages: Vec<String> = refusals
-                    .iter()
-                    .map(|(field, message)| format!("spec.{field}: {message}"))
-                    .collect();
-                let message = format!(
-                    "The rules that the policy applies to answer 500. {}",
-                    messages.join(" ")
-                );
-                Condition::no(kind, reasons::INVALID, message)
-            }
+    fn merges(&self) -> bool {
+        self.source.spec.merge_type.is_some()
+    }
+}
+
+/// Notes what of a policy cannot be honoured.
+fn note(key: &Key, settings: &Result<Settings, Refusals>, problems: &mut Vec<Problem>) {
+    for (field, message) in settings.as_ref().err().into_iter().flatten() {
+        let message = format!(
+            "{message} Until this is mended, the rules that the policy applies to answer 500."
+        );
+        let field = format!("spec.{field}");
+        problems.push(Problem::error(
+            key,
+            &field,
+            reasons::UNSUPPORTED_VALUE,
+            message,
+        ));
+    }
+}
+
+fn accepted(settings: &Result<Settings, Refusals>) -> Condition {
+    let kind = reasons::kind::ACCEPTED;
+    match settings {
+        Ok(_) => Condition::yes(kind, reasons::ACCEPTED, "The policy is accepted."),
+        Err(refusals) => {
+            let messages: Vec<String> = refusals
+                .iter()
+                .map(|(field, message)| format!("spec.{field}: {message}"))
+                .collect();
+            let message = format!(
+                "The rules that the policy applies to answer 500. {}",
+                messages.join(" ")
+            );
+            Condition::no(kind, reasons::INVALID, message)
         }
     }
 }
 
+/// What is written in an older form, if anything.
+fn deprecated(spec: &BackendTrafficPolicySpec) -> Option<Condition> {
+    let hash = spec.load_balancer.as_ref();
+    let hash = hash.and_then(|balancer| balancer.consistent_hash.as_ref());
+    let fields = [
+        (
+            spec.target_ref.is_some(),
+            "spec.targetRef",
+            "spec.targetRefs",
+        ),
+        (
+            !spec.compression.is_empty(),
+            "spec.compression",
+            "spec.compressor",
+        ),
+        (
+            hash.is_some_and(|hash| hash.header.is_some()),
+            "spec.loadBalancer.consistentHash.header",
+            "spec.loadBalancer.consistentHash.headers",
+        ),
+        (
+            spec.rate_limit
+                .as_ref()
+                .is_some_and(|limit| limit.r#type.is_some()),
+            "spec.rateLimit.type",
+            "spec.rateLimit.local and spec.rateLimit.global",
+        ),
+    ];
+    let said = fields.into_iter().filter(|(used, _, _)| *used);
+    let said: Vec<String> = said
+        .map(|(_, field, instead)| format!("{field} is deprecated, use {instead} instead."))
+        .collect();
+    (!said.is_empty()).then(|| {
+        Condition::yes(
+            reasons::kind::WARNING,
+            reasons::DEPRECATED_FIELD,
+            said.join(" "),
+        )
+    })
+}
+
 impl Sections {
+    fn of(&self, section: Option<&str>) -> Option<usize> {
+        section
+            .and_then(|section| self.named.get(section).copied())
+            .or(self.whole)
+    }
+
+    fn all(&self) -> impl Iterator<Item = usize> {
+        self.whole.into_iter().chain(self.named.values().copied())
+    }
+
     /// Gives a section (or the whole) to `policy`; the one that has it already, if any, keeps it
     /// and is returned.
     fn take(&mut self, section: Option<&str>, policy: usize) -> Option<usize> {

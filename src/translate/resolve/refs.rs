@@ -42,6 +42,8 @@ pub(super) struct Reference {
     pub tier: Option<usize>,
     pub protocol: Protocol,
     pub endpoints: Arc<[Endpoint]>,
+    /// The same by the cluster IPs of Services, where that is something else.
+    pub by_service: Option<Arc<[Endpoint]>>,
     /// What the endpoints come from.
     pub sources: Vec<Key>,
     /// Why it cannot be used.
@@ -109,6 +111,7 @@ impl<'a, 's> References<'a, 's> {
             tier: Some(ACTIVE),
             protocol: Protocol::Http1,
             endpoints: Arc::new([]),
+            by_service: None,
             sources: Vec::new(),
             failure: None,
             missing_service: None,
@@ -161,6 +164,7 @@ impl<'a, 's> References<'a, 's> {
         reference.tier = Some(if plan.fallback { STANDBY } else { ACTIVE });
         reference.protocol = plan.protocol;
         reference.endpoints = plan.endpoints.clone();
+        reference.by_service = plan.by_service.clone();
         reference.sources.extend(plan.services.iter().cloned());
         reference.missing_service = plan.missing_service.clone();
         reference.failure = match &plan.refusal {
@@ -189,6 +193,7 @@ impl<'a, 's> References<'a, 's> {
             Ok(found) => {
                 reference.protocol = found.protocol;
                 reference.endpoints = found.endpoints.clone();
+                reference.by_service = found.by_service.clone();
                 if self.guards.close(&key, found.port_name.as_deref()) {
                     reference.failure = Some(closed(reference));
                 }

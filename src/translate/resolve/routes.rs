@@ -11,6 +11,7 @@ use super::ancestors::ParentsByRoute;
 use super::attach::{self, Attachment};
 use super::chain::Outcome;
 use super::conditions;
+use super::defaults;
 use super::failover::Failovers;
 use super::gateways::GatewayPlan;
 use super::hosts::{Hosts, owner};
@@ -324,12 +325,22 @@ fn action(
     readiness: &mut Readiness,
     problems: &mut Vec<Problem>,
 ) -> Action {
-    let (Outcome::Forward(draft), Effective::Open { policy, settings }, false) =
-        (&rule.outcome, effective, rule.refused)
+    let (
+        Outcome::Forward(draft),
+        Effective::Open {
+            policy,
+            under,
+            name,
+            settings,
+        },
+        false,
+    ) = (&rule.outcome, effective, rule.refused)
     else {
         return Action::Respond { status: FAILED };
     };
-    let name = draft.name(&key.object.namespace, policy.map(|policy| &policy.object));
+    let by_service = settings.by_service.then(|| draft.by_service());
+    let draft = by_service.as_ref().unwrap_or(draft);
+    let name = draft.name(&key.object.namespace, *name);
     let order = draft.order.as_deref();
     let said = order.and_then(|order| order.retry.as_ref());
     let mut retry = settings.retry(draft.tiers.len(), said);
@@ -341,6 +352,7 @@ fn action(
     } else {
         let mut chain = draft.chain(settings.chain.clone(), *policy);
         chain.owners.insert(key.clone());
+        chain.owners.extend(under.cloned());
         let found = warnings(&Subject {
             name: &name,
             chain: &chain,
@@ -357,14 +369,20 @@ fn action(
     }
     // Rules that share a chain share what is wrong with it.
     readiness.join(&hosts.readiness[&name]);
+    let timeout = rule.timeout.or(settings.request_timeout);
     Action::Forward(Box::new(Forward {
         chain: name,
         failing_millionths: draft.failing_millionths,
-        timeout: rule.timeout.or(settings.request_timeout),
-        stream_idle_timeout: settings.stream_idle_timeout,
+        timeout,
+        stream_idle_timeout: settings
+            .stream_idle_timeout
+            .or(timeout.filter(|longest| *longest > defaults::STREAM_IDLE_TIMEOUT)),
         max_stream_duration: settings.max_stream_duration,
         retry,
         hash: settings.hash.clone(),
         last_resort: order.and_then(|order| order.last_resort.clone()),
+        filters: settings.filters.clone(),
+        upgrades: settings.upgrades.clone(),
+        stat_prefix: settings.stat_prefix(key),
     }))
 }

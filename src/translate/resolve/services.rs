@@ -19,6 +19,8 @@ use crate::translate::read::Reader;
 #[derive(Clone, Debug)]
 pub(super) struct ServiceEndpoints {
     pub endpoints: Arc<[Endpoint]>,
+    /// The Service's own address instead, where it has one.
+    pub by_service: Option<Arc<[Endpoint]>>,
     pub protocol: Protocol,
     pub port_name: Option<String>,
 }
@@ -79,6 +81,7 @@ pub(super) fn referenced(
     let slices = slices(reader, name);
     Ok(ServiceEndpoints {
         endpoints: endpoints(&slices, Some(service), &by).into(),
+        by_service: cluster_ip(service, found.port).map(|endpoint| [endpoint].into()),
         protocol,
         port_name: found.name.clone(),
     })
@@ -104,6 +107,27 @@ pub(super) fn named(reader: &Reader<'_>, name: &ObjectName, port: u16) -> Option
         },
     };
     Some(endpoints(&slices, service, &by))
+}
+
+/// Where a Service's name leads to by itself, or nothing where it has no address of its own.
+fn cluster_ip(service: &Service, port: i32) -> Option<Endpoint> {
+    let address = service.spec.as_ref()?.cluster_ip.as_ref()?.parse().ok()?;
+    Some(Endpoint {
+        address: Address::Ip(SocketAddr::new(address, u16::try_from(port).ok()?)),
+        hostname: None,
+        health: Health::Unknown,
+    })
+}
+
+/// The same of the Service `name`, where it is known and has the port.
+pub(super) fn named_by_service(
+    reader: &Reader<'_>,
+    name: &ObjectName,
+    port: u16,
+) -> Option<Endpoint> {
+    let service = reader.get::<Service>(&name.namespace, &name.name)?;
+    let found = service_port(service, port.into())?;
+    cluster_ip(service, found.port)
 }
 
 fn is_headless(service: &Service) -> bool {

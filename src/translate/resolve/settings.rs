@@ -6,15 +6,21 @@
 
 mod balancer;
 mod failover;
+mod filters;
 mod health;
+mod protocol;
+mod rate_limit;
+mod response_override;
 mod retry;
 
 use std::time::Duration;
 
 use super::defaults;
 use crate::model::{
-    ChainSettings, CircuitBreaker, Dns, HashInput, LookupFamily, Preconnect, Retry, TcpKeepalive,
+    Balancer, ChainSettings, CircuitBreaker, Dns, Filters, HashInput, LookupFamily, Preconnect,
+    Retry, TcpKeepalive,
 };
+use crate::resource::Key;
 use crate::resource::failover_policy;
 use crate::resource::traffic_policy::{self as api, BackendTrafficPolicySpec};
 
@@ -29,6 +35,11 @@ pub(super) struct Settings {
     pub stream_idle_timeout: Option<Duration>,
     pub max_stream_duration: Option<Duration>,
     pub hash: Vec<HashInput>,
+    pub filters: Filters,
+    pub upgrades: Option<Vec<String>>,
+    /// Whether requests go to Services' cluster IPs.
+    pub by_service: bool,
+    route_stat_name: Option<String>,
     retry: Option<api::Retry>,
 }
 
@@ -40,6 +51,10 @@ impl Default for Settings {
             stream_idle_timeout: None,
             max_stream_duration: None,
             hash: Vec::new(),
+            filters: Filters::default(),
+            upgrades: None,
+            by_service: false,
+            route_stat_name: None,
             retry: None,
         }
     }
@@ -49,31 +64,24 @@ impl Settings {
     /// What a policy asks for, or what of it cannot be honoured.
     pub(super) fn of(spec: &BackendTrafficPolicySpec) -> Result<Self, Refusals> {
         let mut refusals = Refusals::new();
-        for field in spec.unsupported() {
-            refuse(&mut refusals, field, "is not supported yet");
-        }
-        if spec.merge_type.is_some() {
-            refuse(
-                &mut refusals,
-                "mergeType",
-                "is not supported yet: a policy stands instead of wider ones",
-            );
-        }
-        if !spec.target_selectors.is_empty() {
-            refuse(
-                &mut refusals,
-                "targetSelectors",
-                "is not supported yet: use targetRefs",
-            );
+        if spec.admission_control.is_some() {
+            let why = "is not supported: Envoy counts all tiers of a chain together, and would turn \
+                       requests away from a standby for what the active tier did";
+            refuse(&mut refusals, "admissionControl", why);
         }
         let mut settings = Self {
             retry: spec.retry.clone(),
+            filters: filters::of(spec, &mut refusals),
+            upgrades: upgrades(spec, &mut refusals),
+            by_service: spec.routing_type == Some(api::RoutingType::Service),
+            route_stat_name: route_stat_name(spec, &mut refusals),
             ..Self::default()
         };
         let chain = &mut settings.chain;
         if let Some(balancer) = &spec.load_balancer {
             settings.hash = balancer::apply(balancer, chain, &mut refusals);
         }
+        protocol::apply(spec, chain, &mut refusals);
         if let Some(check) = &spec.health_check {
             health::apply(check, chain, &mut refusals);
         }
@@ -95,11 +103,22 @@ impl Settings {
         if let Some(timeout) = &spec.timeout {
             settings.timeouts(timeout, &mut refusals);
         }
+        together(spec, &settings.chain, &mut refusals);
         if refusals.is_empty() {
             Ok(settings)
         } else {
             Err(refusals)
         }
+    }
+
+    /// The name of the statistics that a route has of its own.
+    pub(super) fn stat_prefix(&self, route: &Key) -> Option<String> {
+        let pattern = self.route_stat_name.as_deref()?;
+        let name = pattern
+            .replace("%ROUTE_NAME%", &route.object.name)
+            .replace("%ROUTE_NAMESPACE%", &route.object.namespace)
+            .replace("%ROUTE_KIND%", &route.kind.name().to_ascii_lowercase());
+        Some(name).filter(|name| !name.is_empty())
     }
 
     /// When and how often requests to a chain of `tiers` tiers are tried again, where a
@@ -133,9 +152,89 @@ impl Settings {
     }
 }
 
+/// Refuses what excludes each other. Of one policy the API refuses it before; of two that are merged
+/// nobody does.
+fn together(spec: &BackendTrafficPolicySpec, chain: &ChainSettings, refusals: &mut Refusals) {
+    if spec.request_buffer.is_some() && !spec.http_upgrade.is_empty() {
+        let why = "cannot be used together with httpUpgrade";
+        refuse(refusals, "requestBuffer", why);
+    }
+    let looks_ahead = matches!(
+        chain.balancer,
+        Balancer::Random | Balancer::RoundRobin { .. }
+    );
+    if chain.preconnect.predictive.is_some() && !looks_ahead {
+        let why = "needs a loadBalancer of type RoundRobin or Random";
+        refuse(refusals, "connection.preconnect.predictivePercent", why);
+    }
+    let starts_slowly = spec
+        .load_balancer
+        .as_ref()
+        .is_some_and(|balancer| balancer.slow_start.is_some());
+    if starts_slowly
+        && matches!(
+            chain.balancer,
+            Balancer::Random | Balancer::ConsistentHash { .. }
+        )
+    {
+        let why = "works with RoundRobin, LeastRequest and BackendUtilization only";
+        refuse(refusals, "loadBalancer.slowStart", why);
+    }
+    let abort = spec.fault_injection.as_ref().and_then(|fault| fault.abort);
+    if abort.is_some_and(|abort| abort.http_status.is_some() && abort.grpc_status.is_some()) {
+        let why = "has httpStatus and grpcStatus, which exclude each other";
+        refuse(refusals, "faultInjection.abort", why);
+    }
+}
+
 fn refuse(refusals: &mut Refusals, field: &str, why: &str) {
     let name = field.rsplit('.').next().unwrap_or(field);
     refusals.push((field.into(), format!("{name} {why}.")));
+}
+
+/// Whether HTTP takes a name: of a header, a cookie, a protocol.
+fn is_token(name: &str) -> bool {
+    let part = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(part)
+}
+
+/// What clients may turn their connection to. A buffer of whole requests leaves nothing of it.
+fn upgrades(spec: &BackendTrafficPolicySpec, refusals: &mut Refusals) -> Option<Vec<String>> {
+    if spec.http_upgrade.is_empty() {
+        return spec.request_buffer.is_some().then(Vec::new);
+    }
+    let mut names: Vec<String> = Vec::new();
+    for (index, upgrade) in spec.http_upgrade.iter().enumerate() {
+        let field = format!("httpUpgrade[{index}].type");
+        let name = upgrade.r#type.to_ascii_lowercase();
+        if name == "connect" {
+            let why = "CONNECT is not supported: a route matches by path, and CONNECT has none";
+            refuse(refusals, &field, why);
+        } else if !name.split('/').all(is_token) {
+            refuse(refusals, &field, "is no name of a protocol");
+        } else if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Some(names)
+}
+
+fn route_stat_name(spec: &BackendTrafficPolicySpec, refusals: &mut Refusals) -> Option<String> {
+    let telemetry = spec.telemetry.as_ref()?;
+    if telemetry.tracing.is_some() {
+        let why = "is not supported: only an EnvoyProxy says where traces go, and Locum reads none";
+        refuse(refusals, "telemetry.tracing", why);
+    }
+    let name = telemetry.metrics.as_ref()?.route_stat_name.as_ref()?;
+    let known = ["%ROUTE_NAME%", "%ROUTE_NAMESPACE%", "%ROUTE_KIND%"];
+    let rest = known
+        .iter()
+        .fold(name.clone(), |rest, word| rest.replace(word, ""));
+    if rest.contains('%') {
+        let why = "knows %ROUTE_NAME%, %ROUTE_NAMESPACE% and %ROUTE_KIND% only";
+        refuse(refusals, "telemetry.metrics.routeStatName", why);
+    }
+    Some(name.clone())
 }
 
 /// Refuses a length of time of zero, which Envoy would refuse.
@@ -171,8 +270,16 @@ fn connection(connection: &api::Connection, chain: &mut ChainSettings, refusals:
             Err(_) => refuse(refusals, "connection.bufferLimit", "must be less than 4Gi"),
         }
     }
-    if connection.socket_buffer_limit.is_some() {
-        refuse(refusals, "connection.socketBufferLimit", "is not supported");
+    if let Some(limit) = connection.socket_buffer_limit {
+        // The kernel's word for it has a sign.
+        match i32::try_from(limit.0) {
+            Ok(limit) => chain.socket_buffer_limit = Some(limit.unsigned_abs()),
+            Err(_) => refuse(
+                refusals,
+                "connection.socketBufferLimit",
+                "must be less than 2Gi",
+            ),
+        }
     }
     if let Some(preconnect) = &connection.preconnect {
         let ratio = |percent: Option<u32>| percent.map(|percent| f64::from(percent) / 100.0);

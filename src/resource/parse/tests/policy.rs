@@ -157,11 +157,18 @@ fn policy_gets_the_defaults_of_its_crd() {
 
 #[test]
 fn unsupported_fields_are_carried_by_name() {
-    let sample = with(policy(), "/spec/rateLimit", json!({"type": "Local"}));
+    let sample = with(
+        policy(),
+        "/spec/admissionControl",
+        json!({"minSuccessRate": 1}),
+    );
     let Some(Object::BackendTrafficPolicy(policy)) = parse(sample, "default").object else {
         panic!("the sample is sound");
     };
-    assert_eq!(policy.spec.unsupported().collect::<Vec<_>>(), ["rateLimit"]);
+    assert_eq!(
+        policy.spec.admission_control,
+        Some(json!({"minSuccessRate": 1}))
+    );
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! How a policy's `loadBalancer` chooses endpoints, and what it hashes.
 
-use super::{Refusals, positive, refuse};
-use crate::model::{Balancer, ChainSettings, HashInput};
+use std::time::Duration;
+
+use super::{Refusals, is_token, positive, refuse};
+use crate::model::{Balancer, ChainSettings, HashInput, OutOfBand, Utilization};
 use crate::resource::traffic_policy::{
-    BalancerType, ConsistentHash, ConsistentHashType, LoadBalancer,
+    BackendUtilization, BalancerType, ConsistentHash, ConsistentHashType, LoadBalancer,
 };
 
 /// Sets the balancer; returns what a consistent hash looks at.
@@ -13,15 +15,11 @@ pub(super) fn apply(
     refusals: &mut Refusals,
 ) -> Vec<HashInput> {
     if balancer.zone_aware.is_some() {
-        refuse(refusals, "loadBalancer.zoneAware", "is not supported yet");
+        let why =
+            "is not supported: zones would take the place of the members' weights within a tier";
+        refuse(refusals, "loadBalancer.zoneAware", why);
     }
-    if balancer.endpoint_override.is_some() {
-        refuse(
-            refusals,
-            "loadBalancer.endpointOverride",
-            "is not supported yet",
-        );
-    }
+    chain.endpoint_headers = endpoint_headers(balancer, refusals);
     let slow_start = balancer.slow_start.map(|slow_start| slow_start.window.0);
     if let Some(window) = slow_start {
         positive(window, "loadBalancer.slowStart.window", refusals);
@@ -48,13 +46,79 @@ pub(super) fn apply(
             }
             Balancer::ConsistentHash { table_size }
         }
-        BalancerType::BackendUtilization | BalancerType::DynamicModule => {
-            let why = format!("{:?} is not supported yet", balancer.r#type);
-            refuse(refusals, "loadBalancer.type", &why);
+        BalancerType::BackendUtilization => {
+            let spec = balancer.backend_utilization.clone().unwrap_or_default();
+            Balancer::Utilization(utilization(&spec, slow_start, refusals))
+        }
+        BalancerType::DynamicModule => {
+            let why = "DynamicModule is not supported: nothing loads a module";
+            refuse(refusals, "loadBalancer.type", why);
             return hash;
         }
     };
     hash
+}
+
+/// Where requests name their endpoint.
+fn endpoint_headers(balancer: &LoadBalancer, refusals: &mut Refusals) -> Vec<String> {
+    let sources = balancer.endpoint_override.iter();
+    let sources = sources.flat_map(|spec| spec.extract_from.iter().enumerate());
+    let mut headers = Vec::new();
+    for (index, source) in sources {
+        match source.header.as_ref().filter(|name| is_token(name)) {
+            Some(name) => headers.push(name.to_ascii_lowercase()),
+            None => {
+                let field = format!("loadBalancer.endpointOverride.extractFrom[{index}].header");
+                refuse(refusals, &field, "must be the name of a header");
+            }
+        }
+    }
+    headers
+}
+
+fn utilization(
+    spec: &BackendUtilization,
+    slow_start: Option<Duration>,
+    refusals: &mut Refusals,
+) -> Utilization {
+    let out_of_band = spec.out_of_band.as_ref();
+    let field = |name: &str| format!("loadBalancer.backendUtilization.{name}");
+    let times = [
+        (spec.weight_expiration_period, "weightExpirationPeriod"),
+        (spec.weight_update_period, "weightUpdatePeriod"),
+        (
+            out_of_band.and_then(|reports| reports.reporting_period),
+            "outOfBand.reportingPeriod",
+        ),
+    ];
+    for (time, name) in times {
+        if let Some(time) = time {
+            positive(time.0, &field(name), refusals);
+        }
+    }
+    Utilization {
+        blackout: spec.blackout_period.map(Into::into),
+        expiration: spec.weight_expiration_period.map(Into::into),
+        update: spec.weight_update_period.map(Into::into),
+        error_penalty: spec.error_utilization_penalty_percent.map(|percent| {
+            #[allow(clippy::cast_precision_loss, reason = "Envoy wants no more")]
+            let percent = percent as f32;
+            percent / 100.0
+        }),
+        metrics: spec.metric_names_for_computing_utilization.clone(),
+        slow_start,
+        out_of_band: out_of_band.map(|reports| OutOfBand {
+            period: reports.reporting_period.map(Into::into),
+            port: reports.port,
+            authority: reports.authority.clone(),
+        }),
+    }
+}
+
+/// Whether what endpoints report stays inside.
+pub(super) fn hides_load_reports(balancer: Option<&LoadBalancer>) -> bool {
+    let spec = balancer.and_then(|balancer| balancer.backend_utilization.as_ref());
+    spec.is_some_and(|spec| !spec.keep_response_headers)
 }
 
 fn inputs(spec: &ConsistentHash) -> Vec<HashInput> {
@@ -92,16 +156,12 @@ fn inputs(spec: &ConsistentHash) -> Vec<HashInput> {
 /// Whether Envoy takes the name of what is hashed. It would refuse all routes of the port for one
 /// that it does not.
 fn is_named(input: &HashInput) -> bool {
-    let token = |name: &String| {
-        let part = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        !name.is_empty() && name.bytes().all(part)
-    };
     match input {
         HashInput::SourceIp => true,
-        HashInput::Header(name) => token(name),
+        HashInput::Header(name) => is_token(name),
         HashInput::Cookie {
             name, attributes, ..
-        } => token(name) && attributes.iter().all(|(name, _)| token(name)),
+        } => is_token(name) && attributes.iter().all(|(name, _)| is_token(name)),
         HashInput::QueryParameter(name) => !name.is_empty(),
     }
 }

@@ -1,12 +1,14 @@
 //! How a policy's `healthCheck` finds out that an endpoint cannot serve.
 
 use super::super::defaults;
-use super::{Refusals, positive, refuse};
-use crate::model::{ChainSettings, HealthCheck, OutlierDetection, Payload, Probe};
-use crate::resource::traffic_policy::{self as api, CheckType};
+use super::{Refusals, positive};
+use crate::model::{ChainSettings, HealthCheck, HealthCheckLog, OutlierDetection, Payload, Probe};
+use crate::resource::traffic_policy::{self as api, CheckType, HealthCheckEvent};
 
 /// The status that a probe expects where the policy says none.
 const EXPECTED_STATUS: u16 = 200;
+/// Where probes are logged where the policy says nowhere.
+const STANDARD_OUTPUT: &str = "/dev/stdout";
 
 /// Sets detection, probes and the panic threshold.
 pub(super) fn apply(check: &api::HealthCheck, chain: &mut ChainSettings, refusals: &mut Refusals) {
@@ -23,13 +25,6 @@ pub(super) fn apply(check: &api::HealthCheck, chain: &mut ChainSettings, refusal
         );
     }
     if let Some(active) = &check.active {
-        if active.health_check_log.is_some() {
-            refuse(
-                refusals,
-                "healthCheck.active.healthCheckLog",
-                "is not supported yet",
-            );
-        }
         positive(active.interval.0, "healthCheck.active.interval", refusals);
         positive(active.timeout.0, "healthCheck.active.timeout", refusals);
         chain.health_check = Some(health_check(active));
@@ -70,6 +65,17 @@ fn health_check(active: &api::ActiveHealthCheck) -> HealthCheck {
         healthy_threshold: active.healthy_threshold,
         port: active.overrides.and_then(|overrides| overrides.port),
         probe: probe(active),
+        log: active.health_check_log.as_ref().map(log),
+    }
+}
+
+fn log(spec: &api::HealthCheckLog) -> HealthCheckLog {
+    let sink = spec.sinks.iter().find_map(|sink| sink.file.as_ref());
+    let every = |event| spec.matches.is_empty() || spec.matches.contains(&event);
+    HealthCheckLog {
+        path: sink.map_or_else(|| STANDARD_OUTPUT.into(), |file| file.path.clone()),
+        every_failure: every(HealthCheckEvent::Failure),
+        every_success: every(HealthCheckEvent::Success),
     }
 }
 

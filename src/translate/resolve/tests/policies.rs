@@ -60,6 +60,20 @@ fn the_most_specific_policy_holds_alone() {
 }
 
 #[test]
+fn a_request_that_may_take_long_may_be_silent_for_as_long() {
+    for (seconds, said, idle) in [
+        (300, "", None),
+        (301, "", Some(301)),
+        (301, ", streamIdleTimeout: 9s", Some(9)),
+    ] {
+        let spec = format!("timeout: {{ http: {{ requestTimeout: {seconds}s{said} }} }}");
+        let resolution = with(&policy("a", ROUTE, &spec));
+        let found = resolution.forward().stream_idle_timeout;
+        assert_eq!(found, idle.map(Duration::from_secs), "{spec}");
+    }
+}
+
+#[test]
 fn a_chain_is_named_for_its_policy_not_for_its_content() {
     let resolution = with(&policy("watch", ROUTE, &timeout(1)));
     assert_eq!(resolution.forward().chain.0, "default/active>passive@watch");
@@ -106,19 +120,40 @@ fn a_target_that_is_missing_is_reported() {
 #[test]
 fn a_policy_with_a_field_that_cannot_be_honoured_closes_what_it_applies_to() {
     let fields = [
-        ("rateLimit: { type: Local }", "spec.rateLimit"),
-        ("mergeType: StrategicMerge", "spec.mergeType"),
+        ("rateLimit: { type: Local }", "spec.rateLimit.local"),
+        (
+            "rateLimit: { global: { rules: [{ limit: { requests: 1, unit: Hour } }] } }",
+            "spec.rateLimit.global",
+        ),
+        ("telemetry: { tracing: {} }", "spec.telemetry.tracing"),
+        ("admissionControl: {}", "spec.admissionControl"),
+        (
+            "httpUpgrade: [{ type: CONNECT }]",
+            "spec.httpUpgrade[0].type",
+        ),
+        (
+            "http2: { initialStreamWindowSize: 1Ki }",
+            "spec.http2.initialStreamWindowSize",
+        ),
+        (
+            "compressor: [{ type: Gzip, minContentLength: 20 }]",
+            "spec.compressor[0].minContentLength",
+        ),
+        (
+            "bandwidthLimit: { request: { limit: { value: 1Ki, unit: Hour } } }",
+            "spec.bandwidthLimit.request.limit",
+        ),
+        (
+            "faultInjection: { abort: { httpStatus: 600 } }",
+            "spec.faultInjection.abort.httpStatus",
+        ),
         (
             "loadBalancer: { type: RoundRobin, zoneAware: { preferLocal: {} } }",
             "spec.loadBalancer.zoneAware",
         ),
         (
-            "loadBalancer: { type: BackendUtilization, backendUtilization: {} }",
+            "loadBalancer: { type: DynamicModule, dynamicModule: {} }",
             "spec.loadBalancer.type",
-        ),
-        (
-            "connection: { socketBufferLimit: 32768 }",
-            "spec.connection.socketBufferLimit",
         ),
         (
             "retry: { perRetry: { timeout: 0s } }",
@@ -147,11 +182,11 @@ fn a_policy_with_a_field_that_cannot_be_honoured_closes_what_it_applies_to() {
 }
 
 #[test]
-fn a_policy_that_selects_by_labels_closes_what_it_selects() {
+fn a_policy_that_selects_by_labels_holds_for_what_it_selects() {
     let select = |labels: &str| {
         let selectors =
             format!("targetSelectors: [{{ kind: HTTPRoute, matchLabels: {{ {labels} }} }}]");
-        policy("a", ROUTE, &selectors).replace(
+        policy("a", ROUTE, &(selectors + "\n  " + &timeout(7))).replace(
             &format!("targetRefs: [{{ group: gateway.networking.k8s.io, {ROUTE} }}]"),
             "{}",
         )
@@ -163,14 +198,132 @@ fn a_policy_that_selects_by_labels_closes_what_it_selects() {
             + &select(labels).replace("  {}\n", "");
         served(&yaml)
     };
+    let selected = labelled("app: web");
+    assert_eq!(selected.forward().timeout, Some(Duration::from_secs(7)));
+    let accepted = selected.condition(Kind::BackendTrafficPolicy, "a", kind::ACCEPTED);
+    assert_eq!(accepted, (true, reasons::ACCEPTED));
+    assert_eq!(labelled("app: other").forward().timeout, None);
+}
+
+#[test]
+fn a_policy_that_names_and_selects_one_target_is_not_in_its_own_way() {
+    let selectors = format!("targetSelectors: [{{ kind: HTTPRoute }}]\n  {}", timeout(7));
+    let resolution = with(&policy("a", ROUTE, &selectors));
+    assert_eq!(resolution.forward().timeout, Some(Duration::from_secs(7)));
+    assert_eq!(resolution.problems, []);
+}
+
+/// The conditions of a policy at its first ancestor, beside Accepted.
+fn said(resolution: &Resolution, name: &str) -> Vec<(&'static str, String)> {
+    let key = Key::new(Kind::BackendTrafficPolicy, "default", name);
+    let StatusBody::Policy(ancestors) = &resolution.statuses[&key].body else {
+        panic!("a policy's status");
+    };
+    let conditions = ancestors[0].conditions.iter();
+    let others = conditions.filter(|condition| condition.kind != kind::ACCEPTED);
+    others
+        .map(|condition| (condition.kind, condition.message.clone()))
+        .collect()
+}
+
+#[test]
+fn a_policy_that_stands_instead_of_another_is_said_there() {
+    let policies = policy("wide", GATEWAY_TARGET, &timeout(1))
+        + &policy(
+            "listener",
+            &format!("{GATEWAY_TARGET}, sectionName: http"),
+            &timeout(1),
+        )
+        + &policy("route", ROUTE, &timeout(2))
+        + &policy("rule", &format!("{ROUTE}, sectionName: main"), &timeout(3));
+    let resolution = with(&policies);
+    let overridden = |by: &str| {
+        let message =
+            format!("This policy is being overridden by other backendTrafficPolicies for {by}");
+        vec![(kind::OVERRIDDEN, message)]
+    };
+    let routes = "these routes: [default/web] and these route rules: [default/web/main]";
+    assert_eq!(said(&resolution, "listener"), overridden(routes));
     assert_eq!(
-        labelled("app: web").action(),
-        &Action::Respond { status: 500 }
+        said(&resolution, "wide"),
+        overridden(&format!(
+            "these gateway listeners: [default/eg/http] and {routes}"
+        ))
     );
-    assert!(matches!(
-        labelled("app: other").action(),
-        Action::Forward(_)
-    ));
+    assert_eq!(
+        said(&resolution, "route"),
+        overridden("these route rules: [default/web/main]")
+    );
+    assert_eq!(said(&resolution, "rule"), []);
+}
+
+#[test]
+fn a_policy_is_merged_into_the_one_of_the_listener_or_else_the_gateway() {
+    let merging = |mode: &str| {
+        policy(
+            "route",
+            ROUTE,
+            &format!("mergeType: {mode}\n  timeout: {{ http: {{ streamIdleTimeout: 9s }} }}"),
+        )
+    };
+    let wide = policy("wide", GATEWAY_TARGET, &timeout(1));
+    let listener = policy(
+        "listener",
+        &format!("{GATEWAY_TARGET}, sectionName: http"),
+        &timeout(2),
+    );
+    let alone = with(&merging("StrategicMerge"));
+    assert_eq!(alone.forward().timeout, None);
+    assert_eq!(alone.forward().chain.0, "default/active>passive@route");
+    for mode in ["StrategicMerge", "JSONMerge"] {
+        let resolution = with(&(wide.clone() + &merging(mode)));
+        let forward = resolution.forward();
+        assert_eq!(forward.timeout, Some(Duration::from_secs(1)));
+        assert_eq!(forward.stream_idle_timeout, Some(Duration::from_secs(9)));
+        assert_eq!(forward.chain.0, "default/active>passive@route+wide");
+        let of = |message: &str| vec![(kind::MERGED, message.to_owned())];
+        assert_eq!(
+            said(&resolution, "route"),
+            of("Merged with policy default/wide")
+        );
+        assert_eq!(
+            said(&resolution, "wide"),
+            of(
+                "This policy is being merged by other backendTrafficPolicies for these routes: [default/web]"
+            )
+        );
+    }
+    let resolution = with(&(wide + &listener + &merging("JSONMerge")));
+    assert_eq!(resolution.forward().timeout, Some(Duration::from_secs(2)));
+    assert_eq!(
+        resolution.forward().chain.0,
+        "default/active>passive@route+listener"
+    );
+}
+
+#[test]
+fn two_policies_that_cannot_be_merged_close_the_route_alone() {
+    let policies = policy("wide", GATEWAY_TARGET, "requestBuffer: { limit: 1Mi }")
+        + &policy(
+            "route",
+            ROUTE,
+            "mergeType: JSONMerge\n  httpUpgrade: [{ type: websocket }]",
+        );
+    let resolution = with(&policies);
+    assert_eq!(resolution.action(), &Action::Respond { status: 500 });
+    let accepted = |name| resolution.condition(Kind::BackendTrafficPolicy, name, kind::ACCEPTED);
+    assert_eq!(accepted("route"), (false, reasons::INVALID));
+    assert_eq!(accepted("wide"), (true, reasons::ACCEPTED));
+}
+
+#[test]
+fn an_older_form_of_a_field_is_a_warning_in_the_status() {
+    let resolution = with(&policy("a", ROUTE, "compression: [{ type: Gzip }]"));
+    let message = "spec.compression is deprecated, use spec.compressor instead.";
+    assert_eq!(
+        said(&resolution, "a"),
+        [(kind::WARNING, message.to_owned())]
+    );
 }
 
 #[test]
