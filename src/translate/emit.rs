@@ -27,6 +27,10 @@ use crate::translate::{Options, names};
 use crate::xds::kind::Kind;
 use crate::xds::resource::{Reference, Resource};
 
+pub use chain::{Layout, layout};
+pub use cluster::Discovery;
+pub use endpoint::{OVERPROVISIONING_FACTOR, members};
+
 /// What one unit of the model became; shared for as long as the unit stays as it is.
 type Unit = Arc<[Arc<Resource>]>;
 

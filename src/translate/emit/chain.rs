@@ -12,6 +12,27 @@ use crate::translate::names;
 use crate::xds::kind::Kind;
 use crate::xds::resource::{Readiness, Resource};
 
+/// Which clusters carry the tiers of a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// All are in one cluster.
+    OneCluster(Discovery),
+    /// Each has its own, under an aggregate.
+    Aggregate(Vec<Discovery>),
+}
+
+/// The layout of `chain`.
+pub fn layout(chain: &Chain) -> Layout {
+    match shared_needs(&chain.tiers) {
+        Some(needs) => Layout::OneCluster(needs.discovery),
+        None => {
+            let tiers = chain.tiers.iter();
+            let needs = tiers.map(|tier| needs(tier).unwrap_or(NO_NEEDS));
+            Layout::Aggregate(needs.map(|needs| needs.discovery).collect())
+        }
+    }
+}
+
 /// What tiers must have in common to be in one cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Needs {

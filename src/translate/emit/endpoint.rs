@@ -17,7 +17,7 @@ use crate::xds::wire::{pipe, socket_address, uint32};
 /// as its health, and the next tier gets what is missing to 100. With one healthy endpoint in a
 /// thousand a tier still has 100; with Envoy's 140 traffic begins to spill when more than two in
 /// seven are down.
-const OVERPROVISIONING_FACTOR: u32 = 100_000;
+pub const OVERPROVISIONING_FACTOR: u32 = 100_000;
 
 /// The endpoints of `tiers`, the first at priority 0. No priority is left out: a tier with nothing
 /// to serve from is an empty locality.
@@ -40,13 +40,10 @@ pub(super) fn load_assignment(
     }
 }
 
-/// A locality for each member, named for it. A member of weight 0 gets nothing and so has none; one
-/// that is named twice has its weights together, because Envoy knows a locality by its name.
-fn localities(
-    tier: &Tier,
-    priority: u32,
-    health_check: Option<&HealthCheck>,
-) -> Vec<LocalityLbEndpoints> {
+/// The members of a tier that Envoy hears of, each with its weight there. One of weight 0 gets nothing
+/// and so is left out; one that is named twice has its weights together, because Envoy knows a locality
+/// by its name.
+pub fn members(tier: &Tier) -> Vec<(&Member, u32)> {
     let mut members: Vec<(&Member, u32)> = Vec::new();
     for member in tier.members.iter().filter(|member| member.weight > 0) {
         match members
@@ -57,6 +54,16 @@ fn localities(
             None => members.push((member, member.weight)),
         }
     }
+    members
+}
+
+/// A locality for each member, named for it.
+fn localities(
+    tier: &Tier,
+    priority: u32,
+    health_check: Option<&HealthCheck>,
+) -> Vec<LocalityLbEndpoints> {
+    let members = members(tier);
     if members.is_empty() {
         return vec![LocalityLbEndpoints {
             priority,
