@@ -13,6 +13,7 @@ mod gateways;
 mod harness;
 mod lifecycle;
 mod shutdown;
+mod simulate;
 mod sockets;
 mod standalone;
 mod translate;
