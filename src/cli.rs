@@ -24,6 +24,7 @@ mod run;
 mod serve;
 mod shutdown;
 mod signals;
+mod simulate;
 mod tls;
 mod translate;
 
@@ -58,6 +59,7 @@ const EXAMPLES: &str = "Examples:
   locum check -f manifests/               say what is wrong with them, with file and line
   locum translate -f manifests/ -t cluster,endpoint
                                           show what Envoy would be told
+  locum simulate -f manifests/            show who serves when a backend fails
 
 Each option can be given as an environment variable too; the command's --help names them.";
 
@@ -67,6 +69,7 @@ enum Command {
     Serve(Box<serve::Options>),
     Check(check::Options),
     Translate(translate::Options),
+    Simulate(simulate::Options),
     Bootstrap(bootstrap::Options),
     Certs(certs::Options),
     Crds(crds::Options),
@@ -106,6 +109,7 @@ impl Cli {
             Command::Serve(options) => runtime()?.block_on(options.run()),
             Command::Check(options) => options.run(),
             Command::Translate(options) => options.run(),
+            Command::Simulate(options) => options.run(),
             Command::Bootstrap(options) => options.run(),
             Command::Certs(options) => runtime()?.block_on(options.run()),
             Command::Crds(options) => options.run(),

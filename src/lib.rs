@@ -10,9 +10,10 @@
 //! no randomness. The contracts between the steps: `resource` (what sources make and the store
 //! holds), `model` (what resolve makes and emit reads), `problem` and `status` (what is wrong, and
 //! how it is told). Around them: `pipeline`, the one loop that moves it along; `serving`, who
-//! serves as load reports say; `bootstrap` and `proxy`, the Envoys that Locum starts; `trust`,
-//! mutual TLS between them and Locum; `kubernetes`, the connection to an API server; `api`, Locum's own
-//! gRPC; `admin` and `cli`, for the people who run it, and `admin_client`, which asks such interfaces.
+//! serves as load reports say; `simulate`, who would if something failed; `bootstrap` and `proxy`, the
+//! Envoys that Locum starts; `trust`, mutual TLS between them and Locum; `kubernetes`, the connection to
+//! an API server; `api`, Locum's own gRPC; `admin` and `cli`, for the people who run it, and
+//! `admin_client`, which asks such interfaces.
 //!
 //! ARCHITECTURE.md says what each module never does, and where a change goes.
 
@@ -30,6 +31,7 @@ pub mod proxy;
 pub mod replicas;
 pub mod resource;
 pub mod serving;
+pub mod simulate;
 pub mod source;
 pub mod status;
 pub mod store;

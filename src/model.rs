@@ -9,6 +9,7 @@ mod protocol;
 mod utilization;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -67,6 +68,8 @@ pub struct Route {
     pub matches: RouteMatch,
     pub action: Action,
     pub owner: Key,
+    /// Which of its owner's rules it belongs to, counted from 0.
+    pub rule: usize,
 }
 
 /// What a request must have; all of it.
@@ -268,6 +271,16 @@ pub enum Address {
     Name(String, u16),
     /// A Unix socket's path.
     Unix(String),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(formatter),
+            Self::Name(name, port) => write!(formatter, "{name}:{port}"),
+            Self::Unix(path) => formatter.write_str(path),
+        }
+    }
 }
 
 /// What the source says of an endpoint's health.

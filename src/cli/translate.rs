@@ -80,7 +80,7 @@ impl Options {
 }
 
 /// Says what is wrong, on standard error; whether any of it is an error.
-fn complain(state: &State) -> std::io::Result<bool> {
+pub(super) fn complain(state: &State) -> std::io::Result<bool> {
     let mut failed = false;
     let mut out = std::io::stderr().lock();
     for problem in state.located_problems() {

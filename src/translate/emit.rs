@@ -31,6 +31,10 @@ use crate::translate::{Options, names};
 use crate::xds::kind::Kind;
 use crate::xds::resource::{Reference, Resource};
 
+pub use chain::{Layout, layout, turns};
+pub use cluster::Discovery;
+pub use endpoint::{members, overprovisioning_factor};
+
 /// What one unit of the model became; shared for as long as the unit stays as it is.
 type Unit = Arc<[Arc<Resource>]>;
 

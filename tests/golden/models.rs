@@ -63,6 +63,7 @@ fn respond(name: &str, status: u16) -> Route {
         },
         action: Action::Respond { status },
         owner: owner(),
+        rule: 0,
     }
 }
 
@@ -93,6 +94,7 @@ fn routes<'a>(chains: impl Iterator<Item = &'a ChainName>) -> Vec<Route> {
             },
             action: Action::Forward(Box::new(forward(index, chain))),
             owner: owner(),
+            rule: index,
         })
         .collect()
 }

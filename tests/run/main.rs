@@ -14,6 +14,7 @@ mod harness;
 mod lifecycle;
 mod policies;
 mod shutdown;
+mod simulate;
 mod sockets;
 mod standalone;
 mod translate;

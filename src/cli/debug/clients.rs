@@ -7,7 +7,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::Admin;
-use crate::cli::output::{Format, write_document};
+use crate::cli::output::{Format, table, write_document};
 use crate::xds::clients::{CERTIFICATE_NOTICE, Report};
 
 /// Show the connected proxies, and how far each is
@@ -125,23 +125,6 @@ fn age(since: Timestamp, now: Timestamp) -> String {
         (0, ..) => format!("{hours}h {minutes}m"),
         _ => format!("{days}d {hours}h"),
     }
-}
-
-/// Columns as wide as their widest cell.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.max().unwrap_or_default()
-    };
-    let widths: [usize; N] = std::array::from_fn(width);
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths);
-        let cells: Vec<String> = cells
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        cells.join("   ").trim_end().to_owned() + "\n"
-    };
-    rows.iter().map(line).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::cli::output::Style;
 use crate::model::{
-    Action, Address, Chain, ChainName, Gateway, Member, Model, PathMatch, Port, Route, StringMatch,
+    Action, Chain, ChainName, Gateway, Member, Model, PathMatch, Port, Route, StringMatch,
     VirtualHost,
 };
 
@@ -119,7 +119,7 @@ fn member(member: &Member, weighted: bool) -> String {
         let _ = write!(text, " *{}", member.weight);
     }
     let shown = member.endpoints.iter().take(ENDPOINT_LIMIT);
-    let mut endpoints: Vec<String> = shown.map(|endpoint| address(&endpoint.address)).collect();
+    let mut endpoints: Vec<String> = shown.map(|endpoint| endpoint.address.to_string()).collect();
     let left = member.endpoints.len() - endpoints.len();
     if left > 0 {
         endpoints.push(format!("and {left} more"));
@@ -129,12 +129,4 @@ fn member(member: &Member, weighted: bool) -> String {
     }
     let _ = write!(text, " ({})", endpoints.join(", "));
     text
-}
-
-fn address(address: &Address) -> String {
-    match address {
-        Address::Ip(address) => address.to_string(),
-        Address::Name(name, port) => format!("{name}:{port}"),
-        Address::Unix(path) => path.clone(),
-    }
 }

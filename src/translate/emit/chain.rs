@@ -1,9 +1,10 @@
 //! Chains: which layout of Envoy clusters carries the tiers.
 //!
 //! One cluster whose localities carry `priority` 0..N, where all tiers are found in the same way,
-//! speak the same protocol and need no settings of their own that only a cluster can have: an EDS cluster for known addresses, an `envoy.cluster.dns` for
-//! names. Otherwise, and where the model says so, an aggregate over one cluster per tier. Either way
-//! a tier without endpoints has its place: Envoy sees nothing healthy there and goes on to the next.
+//! speak the same protocol and need no settings of their own that only a cluster can have: an EDS
+//! cluster for known addresses, an `envoy.cluster.dns` for names. Otherwise, and where the model says
+//! so, an aggregate over one cluster per tier. Either way a tier without endpoints has its place: Envoy
+//! sees nothing healthy there and goes on to the next.
 //!
 //! A tier that is pinned has the first place instead of its own, in either layout: the first
 //! priority, or the first cluster of the aggregate. One that is drained is an empty priority, or is
@@ -18,6 +19,34 @@ use crate::translate::names;
 use crate::xds::kind::Kind;
 use crate::xds::resource::{Readiness, Resource};
 
+/// Which clusters carry the tiers of a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// All are in one cluster.
+    OneCluster(Discovery),
+    /// Each has its own, under an aggregate.
+    Aggregate(Vec<Discovery>),
+}
+
+/// The layout of `chain`.
+pub fn layout(chain: &Chain) -> Layout {
+    match one_for_all(chain) {
+        Some(needs) => Layout::OneCluster(needs.discovery),
+        None => {
+            let tiers = chain.tiers.iter();
+            let needs = tiers.map(|tier| needs_of(tier, &chain.settings));
+            Layout::Aggregate(needs.map(|needs| needs.discovery).collect())
+        }
+    }
+}
+
+/// The tiers in the order in which they are to serve, drained ones too.
+pub fn turns(chain: &Chain) -> impl Iterator<Item = usize> {
+    let pinned = chain.pinned;
+    let others = (0..chain.tiers.len()).filter(move |tier| Some(*tier) != pinned);
+    pinned.into_iter().chain(others)
+}
+
 /// What tiers must have in common to be in one cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Needs<'a> {
@@ -30,13 +59,7 @@ struct Needs<'a> {
 
 /// The clusters of a chain and their endpoints. Routes name the one called as the chain is.
 pub(super) fn resources(name: &ChainName, chain: &Chain) -> Vec<Resource> {
-    let apart = chain.tiers_apart && chain.tiers.len() > 1;
-    let shared = if chain.tiers.iter().all(|tier| tier.drained) {
-        Some(no_needs(&chain.settings))
-    } else {
-        shared_needs(chain).filter(|_| !apart)
-    };
-    let mut resources = match shared {
+    let mut resources = match one_for_all(chain) {
         Some(needs) => {
             let tiers = turns(chain).map(|tier| &chain.tiers[tier]);
             let served: Vec<_> = tiers
@@ -53,11 +76,18 @@ pub(super) fn resources(name: &ChainName, chain: &Chain) -> Vec<Resource> {
     resources
 }
 
-/// The tiers in the order in which they are to serve.
-fn turns(chain: &Chain) -> impl Iterator<Item = usize> {
-    let pinned = chain.pinned;
-    let others = (0..chain.tiers.len()).filter(move |tier| Some(*tier) != pinned);
-    pinned.into_iter().chain(others)
+/// What the one cluster needs that all tiers are in, if they can be.
+fn one_for_all(chain: &Chain) -> Option<Needs<'_>> {
+    if chain.tiers.iter().all(|tier| tier.drained) {
+        return Some(no_needs(&chain.settings));
+    }
+    let apart = chain.tiers_apart && chain.tiers.len() > 1;
+    shared_needs(chain).filter(|_| !apart)
+}
+
+/// What a tier needs, if only the simplest.
+fn needs_of<'a>(tier: &'a Tier, settings: &'a ChainSettings) -> Needs<'a> {
+    needs(tier, settings).unwrap_or(no_needs(settings))
 }
 
 /// What all tiers that have endpoints need, if that is the same.
@@ -172,7 +202,7 @@ fn aggregate(name: &ChainName, chain: &Chain) -> Vec<Resource> {
         .iter()
         .zip(&tier_names)
         .flat_map(|(tier, name)| {
-            let needs = needs(tier, &chain.settings).unwrap_or(no_needs(&chain.settings));
+            let needs = needs_of(tier, &chain.settings);
             one_cluster(name, &[Some(tier)], chain, needs)
         });
     tiers.chain([over]).collect()

@@ -24,7 +24,7 @@ const ENDPOINTS_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How a cluster finds its endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Discovery {
+pub enum Discovery {
     /// They are known, and come over the stream.
     Eds,
     /// Some are names, which Envoy asks DNS for.

@@ -44,25 +44,23 @@ pub(super) fn load_assignment(
     }
 }
 
+/// What a tier's share of healthy endpoints is multiplied by, in percent.
+///
 /// With a threshold a tier has 100 as long as that share of its endpoints is healthy. Rounded up:
 /// at the threshold itself nothing spills yet.
-fn overprovisioning_factor(switch: Switch) -> u32 {
+pub fn overprovisioning_factor(switch: Switch) -> u32 {
     match switch {
         Switch::Whole => OVERPROVISIONING_FACTOR,
         Switch::Spill { threshold } => 10_000_u32.div_ceil(threshold.max(1)),
     }
 }
 
-/// A locality for each member, named for it. A member of weight 0 gets nothing and so has none; one
-/// that is named twice has its weights together, because Envoy knows a locality by its name.
-fn localities(
-    tier: Option<&Tier>,
-    priority: u32,
-    settings: &ChainSettings,
-) -> Vec<LocalityLbEndpoints> {
+/// The members of a tier that Envoy hears of, each with its weight there. One of weight 0 gets nothing
+/// and so is left out; one that is named twice has its weights together, because Envoy knows a locality
+/// by its name.
+pub fn members(tier: &Tier) -> Vec<(&Member, u32)> {
     let mut members: Vec<(&Member, u32)> = Vec::new();
-    let all = tier.into_iter().flat_map(|tier| &tier.members);
-    for member in all.filter(|member| member.weight > 0) {
+    for member in tier.members.iter().filter(|member| member.weight > 0) {
         match members
             .iter_mut()
             .find(|(known, _)| known.name == member.name)
@@ -71,6 +69,16 @@ fn localities(
             None => members.push((member, member.weight)),
         }
     }
+    members
+}
+
+/// A locality for each member, named for it; nothing of a tier that is not to serve.
+fn localities(
+    tier: Option<&Tier>,
+    priority: u32,
+    settings: &ChainSettings,
+) -> Vec<LocalityLbEndpoints> {
+    let members = tier.map(members).unwrap_or_default();
     let Some(tier) = tier.filter(|_| !members.is_empty()) else {
         return vec![LocalityLbEndpoints {
             priority,

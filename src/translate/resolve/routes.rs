@@ -298,6 +298,7 @@ fn place<'a>(
                             matches: matches.clone(),
                             action: action.clone(),
                             owner: key.clone(),
+                            rule: rule.index,
                         };
                         hosts.add(listener.port, host, (precedence, model));
                     }

@@ -186,13 +186,9 @@ fn in_two_tiers(tiers: &[Tier]) -> Option<String> {
         for endpoint in tier.members.iter().flat_map(|member| &member.endpoints) {
             let first = *seen.entry(&endpoint.address).or_insert(index);
             if first != index {
-                let address = match &endpoint.address {
-                    Address::Ip(address) => address.to_string(),
-                    Address::Name(name, port) => format!("{name}:{port}"),
-                    Address::Unix(path) => path.clone(),
-                };
                 return Some(format!(
-                    "Endpoint {address} is in tier {first} and in tier {index}: it cannot stand in for itself."
+                    "Endpoint {} is in tier {first} and in tier {index}: it cannot stand in for itself.",
+                    endpoint.address
                 ));
             }
         }
