@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use locum::model::{
-    Address, Balancer, Chain, ChainSettings, CircuitBreaker, Dns, Endpoint, Health, LookupFamily,
-    Member, OutlierDetection, Preconnect, Protocol, Tier,
+    Address, Balancer, Chain, ChainSettings, CircuitBreaker, Dns, Endpoint, Health, Http2,
+    LookupFamily, Member, OutlierDetection, Preconnect, Protocol, Switch, Tier,
 };
 use locum::simulate::{self, Situation};
 
@@ -51,12 +51,16 @@ pub(crate) fn random(random: &mut Random, backends: &[SocketAddr]) -> Scene {
         random,
     };
     let tiers = (0..1 + making.random.below(4)).map(|_| making.tier(found));
-    let tiers = tiers.collect();
+    let tiers: Vec<_> = tiers.collect();
     let Making {
         random, degraded, ..
     } = making;
+    let pinned = random.percent(25).then(|| random.below(tiers.len()));
     let chain = Chain {
         tiers,
+        pinned,
+        switch: Switch::Whole,
+        tiers_apart: random.percent(20),
         settings: settings(random),
         owners: BTreeSet::new(),
     };
@@ -90,6 +94,8 @@ impl Making<'_> {
         };
         Tier {
             members: (0..members).map(|it| self.member(it, names)).collect(),
+            drained: self.random.percent(8),
+            ..Tier::default()
         }
     }
 
@@ -213,6 +219,7 @@ fn settings(random: &mut Random) -> ChainSettings {
     };
     ChainSettings {
         balancer,
+        endpoint_headers: Vec::new(),
         outlier_detection: OutlierDetection {
             interval: SECOND,
             base_ejection_time: SECOND * 10,
@@ -241,6 +248,7 @@ fn settings(random: &mut Random) -> ChainSettings {
         max_connection_duration: None,
         max_requests_per_connection: None,
         buffer_limit: 32_768,
+        socket_buffer_limit: None,
         preconnect: Preconnect::default(),
         tcp_keepalive: None,
         dns: Dns {
@@ -249,6 +257,18 @@ fn settings(random: &mut Random) -> ChainSettings {
             failure_refresh_rate: (SECOND, SECOND),
             lookup_family: LookupFamily::Ipv4,
         },
+        http2: Http2 {
+            stream_window: 65_535,
+            connection_window: 65_535,
+            max_streams: 100,
+            invalid_message_ends_stream: false,
+            ping_interval: None,
+            ping_timeout: SECOND,
+            ping_jitter_percent: None,
+            ping_after_idle: SECOND,
+        },
+        use_client_protocol: false,
+        proxy_protocol: None,
     }
 }
 

@@ -10,8 +10,8 @@ use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::google::protobuf::UInt32Value;
 use locum::model::{
-    Action, BackOff, ChainName, Forward, Gateway, HashInput, PathMatch, Port, Retry, Route,
-    RouteMatch, VirtualHost,
+    Action, BackOff, ChainName, Filters, Forward, Gateway, HashInput, PathMatch, Port, Retry,
+    Route, RouteMatch, VirtualHost,
 };
 use locum::resource::{Key, Kind, ObjectName};
 use locum::translate::emit;
@@ -110,8 +110,13 @@ fn route(number: usize) -> Route {
                 max: None,
             },
             attempts_per_tier: None,
+            body_limit: 0,
         },
         hash: vec![HashInput::Header("x-key".into())],
+        filters: Filters::default(),
+        upgrades: None,
+        stat_prefix: None,
+        last_resort: None,
     };
     Route {
         name: number.to_string(),
