@@ -17,7 +17,7 @@ const IMPURE: &[&str] = &[
 ];
 
 /// What makes it do more than to answer.
-const LOGS: &[&str] = &["tracing"];
+const LOGS: &[&str] = &["tracing::"];
 
 /// The types of the APIs that users write.
 const API_TYPES: &[&str] = &["k8s_openapi", "gateway_api", "kube::"];
