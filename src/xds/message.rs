@@ -1,7 +1,7 @@
 //! What goes into a stream's machine and comes out of it, the same for both variants of the
 //! protocol.
 //!
-//! [`delta`](crate::xds::delta) and [`sotw`](crate::xds::sotw) have the messages that go over the
+//! [`delta`](crate::xds::delta) and [`sotw`] have the messages that go over the
 //! wire.
 
 use std::sync::Arc;

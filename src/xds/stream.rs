@@ -3,7 +3,7 @@
 //!
 //! The same for both variants of the protocol: they hold one subscription against one snapshot, in
 //! one order, and differ in what a response says of it and how ([`delta`](crate::xds::delta),
-//! [`sotw`](crate::xds::sotw)).
+//! [`sotw`]).
 //!
 //! No socket, no clock: time comes in as the [`Duration`] since the stream's start, and
 //! [`Stream::deadline`] says when the machine wants to be called again. For each type one response
