@@ -7,6 +7,9 @@ use super::situation::{Situation, Target};
 use crate::model::{Action, Chain, ChainName, Model, Route};
 use crate::resource::ObjectName;
 
+/// What Envoy answers when it has no endpoint.
+const UNSERVED: u16 = 503;
+
 /// A chain and where it is used.
 #[derive(Clone, Debug)]
 pub struct Case<'a> {
@@ -18,6 +21,8 @@ pub struct Case<'a> {
     pub uses: BTreeSet<Use<'a>>,
     /// See [`crate::model::Forward::failing_millionths`].
     pub failing_millionths: u32,
+    /// What is answered when no tier can: 503, or the rules' last resorts.
+    pub last_resorts: BTreeSet<u16>,
 }
 
 /// A rule of a route.
@@ -39,7 +44,12 @@ pub fn cases(model: &Model) -> Vec<Case<'_>> {
             let of_name = known.entry(name).or_default();
             let same = |index: &&usize| {
                 let other = cases[**index].chain;
-                other.tiers == chain.tiers && other.settings == chain.settings
+                // Whoever it was made from.
+                *other
+                    == Chain {
+                        owners: other.owners.clone(),
+                        ..chain.clone()
+                    }
             };
             let index = of_name.iter().find(same).copied().unwrap_or(cases.len());
             if index == cases.len() {
@@ -50,6 +60,7 @@ pub fn cases(model: &Model) -> Vec<Case<'_>> {
                     gateways: BTreeSet::new(),
                     uses: BTreeSet::new(),
                     failing_millionths: 0,
+                    last_resorts: BTreeSet::new(),
                 });
             }
             cases[index].gateways.insert(gateway);
@@ -63,6 +74,9 @@ pub fn cases(model: &Model) -> Vec<Case<'_>> {
             {
                 cases[*index].uses.insert(rule_of(route));
                 cases[*index].failing_millionths = forward.failing_millionths;
+                let last_resort = forward.last_resort.as_ref();
+                let status = last_resort.map_or(UNSERVED, |answer| answer.status);
+                cases[*index].last_resorts.insert(status);
             }
         }
     }

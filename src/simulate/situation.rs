@@ -28,7 +28,7 @@ pub struct Situation {
 pub struct Tier {
     /// Its number in the chain.
     pub number: usize,
-    /// Those that Envoy hears of: none of a tier that is drained.
+    /// Those that Envoy hears of.
     pub members: Vec<Member>,
 }
 
@@ -75,14 +75,15 @@ impl Situation {
                     tiers[number]
                 }
             };
-            let members = match tier.drained {
-                true => Vec::new(),
-                false => emit::members(tier),
-            };
-            let members = members.into_iter().map(|(member, weight)| Member {
+            let members = emit::members(tier).into_iter();
+            let members = members.map(|(member, weight)| Member {
                 name: member.name.clone(),
                 weight,
-                endpoints: endpoints(&member.endpoints, discovery, &mut seen),
+                // Of a drained tier Envoy hears nothing.
+                endpoints: match tier.drained {
+                    true => Vec::new(),
+                    false => endpoints(&member.endpoints, discovery, &mut seen),
+                },
             });
             Tier {
                 number,

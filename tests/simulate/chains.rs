@@ -17,8 +17,8 @@ use crate::random::Random;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A chain as the model has it, and as the simulation takes it: there with the factor of a spill and the
-/// degraded endpoints that the model has no word for.
+/// A chain as the model has it, and as the simulation takes it: there with the degraded endpoints that the
+/// model has no word for.
 pub(crate) struct Scene {
     pub(crate) chain: Chain,
     pub(crate) situation: Situation,
@@ -51,20 +51,26 @@ pub(crate) fn random(random: &mut Random, backends: &[SocketAddr]) -> Scene {
         random,
     };
     let tiers = (0..1 + making.random.below(4)).map(|_| making.tier(found));
-    let tiers: Vec<_> = tiers.collect();
+    let tiers: Vec<Tier> = tiers.collect();
     let Making {
         random, degraded, ..
     } = making;
     let pinned = random.percent(25).then(|| random.below(tiers.len()));
+    let switch = match random.percent(60) {
+        true => Switch::Spill {
+            threshold: random.one_of(&[100, 72, 70, 50, 34]),
+        },
+        false => Switch::Whole,
+    };
     let chain = Chain {
         tiers,
         pinned,
-        switch: Switch::Whole,
-        tiers_apart: random.percent(20),
+        switch,
+        tiers_apart: random.percent(25),
         settings: settings(random),
         owners: BTreeSet::new(),
     };
-    let situation = situation(&chain, random, &degraded);
+    let situation = situation(&chain, &degraded);
     Scene { chain, situation }
 }
 
@@ -178,12 +184,9 @@ fn endpoint(address: SocketAddr, by_name: bool, health: simulate::Health) -> End
     }
 }
 
-/// The chain as simulation takes it, with the spill and the degraded endpoints that the model cannot say.
-fn situation(chain: &Chain, random: &mut Random, degraded: &BTreeSet<u16>) -> Situation {
+/// The chain as simulation takes it, with the degraded endpoints that the model cannot say.
+fn situation(chain: &Chain, degraded: &BTreeSet<u16>) -> Situation {
     let mut situation = Situation::of(chain);
-    if random.percent(60) {
-        situation.overprovisioning_factor = random.one_of(&[100, 140, 143, 200, 300]);
-    }
     for endpoint in endpoints(&mut situation) {
         let is_well = endpoint.health == simulate::Health::Healthy;
         if is_well && degraded.contains(&port(&endpoint.address)) {

@@ -8,7 +8,6 @@ use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::core::v3::{HealthStatus, address, socket_address};
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
-use envoy_types::pb::google::protobuf::UInt32Value;
 use locum::model::{
     Action, BackOff, ChainName, Filters, Forward, Gateway, HashInput, PathMatch, Port, Retry,
     Route, RouteMatch, VirtualHost,
@@ -41,6 +40,10 @@ pub(crate) fn clusters(scenes: &[Scene]) -> BTreeMap<String, usize> {
                 true => format!("{name}/tier/{}", tier.number),
                 false => name.clone(),
             };
+            // That of a drained tier is beside the aggregate, with its endpoints.
+            if scene.situation.aggregate && scene.chain.tiers[tier.number].drained {
+                continue;
+            }
             let endpoints = tier.members.iter().map(|member| member.endpoints.len());
             *clusters.entry(cluster).or_default() += endpoints.sum::<usize>();
         }
@@ -132,7 +135,7 @@ fn route(number: usize) -> Route {
     }
 }
 
-/// The model has one factor and no degraded endpoints: they are written into what was emitted.
+/// The model has no degraded endpoints: they are written into what was emitted.
 fn with_what_the_model_cannot_say(
     resource: Arc<Resource>,
     scenes: &[Scene],
@@ -167,10 +170,6 @@ fn scene_of<'a>(cluster: &str, scenes: &'a [Scene]) -> anyhow::Result<&'a Scene>
 }
 
 fn adapt(assignment: &mut ClusterLoadAssignment, scene: &Scene) {
-    let policy = assignment.policy.get_or_insert_default();
-    policy.overprovisioning_factor = Some(UInt32Value {
-        value: scene.situation.overprovisioning_factor,
-    });
     let degraded = scene.degraded();
     let localities = assignment.endpoints.iter_mut();
     for endpoint in localities.flat_map(|locality| &mut locality.lb_endpoints) {

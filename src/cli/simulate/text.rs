@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::Scene;
 use crate::cli::output::table;
+use crate::model::Chain;
 use crate::simulate::{Health, Member, Situation, Spread, Target, Use};
 
 /// Shares below this, in percent, are nothing.
@@ -58,8 +59,10 @@ fn scene(scene: &Scene<'_>, down: &[Target]) -> String {
         let _ = writeln!(text, "  down: {}", joined(down));
     }
     text += "\n";
-    text += &indented(&members(situation, spread));
-    for sentence in sentences(situation, spread) {
+    text += &indented(&members(case.chain, situation, spread));
+    let statuses: Vec<String> = case.last_resorts.iter().map(ToString::to_string).collect();
+    let statuses = statuses.join(" or ");
+    for sentence in sentences(situation, spread, &statuses) {
         let _ = writeln!(text, "  {sentence}");
     }
     if case.failing_millionths > 0 {
@@ -74,7 +77,7 @@ fn scene(scene: &Scene<'_>, down: &[Target]) -> String {
         rows.extend(failures.iter().map(|(failure, spread)| {
             [
                 joined(&failure.down),
-                destination(&failure.situation, spread),
+                destination(&failure.situation, spread, &statuses),
             ]
         }));
         text += "\n";
@@ -89,11 +92,17 @@ fn joined(targets: &[Target]) -> String {
 }
 
 /// A row for each member.
-fn members(situation: &Situation, spread: &Spread) -> Vec<[String; 5]> {
+fn members(chain: &Chain, situation: &Situation, spread: &Spread) -> Vec<[String; 5]> {
     let head = ["TIER", "MEMBER", "WEIGHT", "ENDPOINTS", "SHARE"];
     let mut rows = vec![head.map(str::to_owned)];
     for (tier, of_tier) in situation.tiers.iter().zip(&spread.tiers) {
-        let number = tier.number.to_string();
+        let mut number = tier.number.to_string();
+        if chain.pinned == Some(tier.number) {
+            number += ", pinned";
+        }
+        if chain.tiers[tier.number].drained {
+            number += ", drained";
+        }
         if tier.members.is_empty() {
             let nothing = ["-", "-", "0/0", "0 %"].map(str::to_owned);
             let [member, weight, endpoints, share] = nothing;
@@ -131,21 +140,23 @@ fn endpoints(member: &Member) -> String {
 }
 
 /// What becomes of requests that no share tells.
-fn sentences(situation: &Situation, spread: &Spread) -> Vec<String> {
+fn sentences(situation: &Situation, spread: &Spread, statuses: &str) -> Vec<String> {
     let threshold = situation.panic_percent;
     let mut sentences = Vec::new();
     if spread.unserved > 100.0 - NOTHING {
-        sentences.push("No tier can serve: requests are answered 503.".to_owned());
+        sentences.push(format!(
+            "No tier can serve: requests are answered {statuses}."
+        ));
     } else if spread.unserved > NOTHING {
         sentences.push(format!(
-            "For {} of the requests there is no endpoint: they are answered 503.",
+            "For {} of the requests there is no endpoint: they are answered {statuses}.",
             percent(spread.unserved)
         ));
     }
     if spread.fails_open {
         sentences.push(format!(
             "Fails open: in no tier are {threshold} % of the endpoints well, so Envoy sends to all of them \
-             alike, well or not (panic); what none of them answers is answered 503."
+             alike, well or not (panic); what none of them answers is answered {statuses}."
         ));
         return sentences;
     }
@@ -162,7 +173,7 @@ fn sentences(situation: &Situation, spread: &Spread) -> Vec<String> {
 }
 
 /// Who gets how much, in one line.
-fn destination(situation: &Situation, spread: &Spread) -> String {
+fn destination(situation: &Situation, spread: &Spread, statuses: &str) -> String {
     let mut parts = Vec::new();
     if spread.fails_open {
         parts.push("all endpoints alike, well or not: it fails open (panic)".to_owned());
@@ -184,7 +195,7 @@ fn destination(situation: &Situation, spread: &Spread) -> String {
     }
     if spread.unserved > NOTHING {
         parts.push(format!(
-            "nobody, answered 503: {}",
+            "nobody, answered {statuses}: {}",
             percent(spread.unserved)
         ));
     }
