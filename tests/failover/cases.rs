@@ -72,6 +72,7 @@ pub(crate) fn all() -> Vec<Case> {
         false absent::active_without_endpoints,
         false steering::a_policy_comes_and_goes,
         true steering::a_policy_over_names_comes_and_goes,
+        false steering::a_tier_under_its_threshold_spills,
         false steering::a_pin_ends_by_itself,
         false steering::pinned_and_the_pinned_dies_with_locum,
         true steering::pinned_names_and_the_pinned_dies_with_locum,

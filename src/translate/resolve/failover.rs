@@ -146,6 +146,7 @@ impl Failovers {
         } = given;
         let misfit = order
             .named_twice()
+            .or_else(|| order.refused())
             .or_else(|| self.misfit(&order, &target, reader));
         let kind = reasons::kind::ACCEPTED;
         let condition = if let Some(Misfit { field, message }) = misfit {

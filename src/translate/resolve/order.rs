@@ -187,6 +187,19 @@ impl Order {
         None
     }
 
+    /// What Envoy would refuse.
+    pub(super) fn refused(&self) -> Option<Misfit> {
+        let mut tiers = self.tiers.iter().enumerate();
+        let (index, tier) = tiers.find(|(_, tier)| tier.connect_timeout == Some(Duration::ZERO))?;
+        Some(Misfit {
+            field: format!("spec.tiers[{index}].connectTimeout"),
+            message: format!(
+                "The connectTimeout of tier {} must be more than 0s.",
+                tier.name
+            ),
+        })
+    }
+
     /// What is named and is no reference of the rule at `index` of `route`.
     pub(super) fn misfit(
         &self,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use jiff::Timestamp;
+use locum_demo::echo::Echo;
 use locum_demo::load::Load;
 use locum_demo::report::Report;
 
@@ -22,6 +23,8 @@ const PIN: i64 = 4;
 /// How late after its end all must be back: the time is written in whole seconds, and the change has
 /// its way to Envoy.
 const PIN_MARGIN: Duration = Duration::from_millis(1500);
+/// How long shares are counted: less than the page's ejections last.
+const SPILL_SECONDS: u32 = 6;
 const FILE: &str = "7-failover.yaml";
 
 /// Waits until the next answers are by this backend.
@@ -144,7 +147,7 @@ pub(crate) async fn pinned_names_and_the_pinned_dies_with_locum(
 }
 
 /// `passive` is pinned, Locum is killed, `passive` dies: `active` serves.
-async fn pinned_dies(mut bench: Bench, mut passive: locum_demo::echo::Echo) -> anyhow::Result<()> {
+async fn pinned_dies(mut bench: Bench, mut passive: Echo) -> anyhow::Result<()> {
     let load = bench.load()?;
     bench.seconds(&load, 1).await?;
     for _ in 0..ROUNDS {
@@ -200,11 +203,7 @@ pub(crate) async fn drained_names_get_nothing_whatever_dies(
 }
 
 /// `active` is drained and served again, drained again, and then `passive` dies.
-async fn drained(
-    bench: Bench,
-    active: locum_demo::echo::Echo,
-    mut passive: locum_demo::echo::Echo,
-) -> anyhow::Result<()> {
+async fn drained(bench: Bench, active: Echo, mut passive: Echo) -> anyhow::Result<()> {
     let whole = failover(["active", "passive"], "");
     let drained = whole.replace("name: active,", "drain: true, name: active,");
     ensure!(drained.contains("drain: true"), "not drained: {drained}");
@@ -234,4 +233,50 @@ async fn drained(
     let note = format!("drained {} times, then passive died", ROUNDS + 1);
     bench.record(Row::of(&report, Some(failure), None).note(note));
     none_lost(&report.answered_by(failure))
+}
+
+/// Two of four endpoints die under a threshold of 70 %: 50 of every 70 requests stay (71 %), and the
+/// other 20 go to the standby.
+pub(crate) async fn a_tier_under_its_threshold_spills(mut bench: Bench) -> anyhow::Result<()> {
+    bench.write_page(true)?;
+    let mut active = Vec::new();
+    for host in [2, 4, 5, 6] {
+        active.push(bench.echo("active", host).await?);
+    }
+    let passive = bench.echo("passive", 3).await?;
+    let addresses: Vec<_> = active.iter().map(Echo::address).collect();
+    bench.write_slice("active", &addresses)?;
+    bench.write_slice("passive", &[passive.address()])?;
+    let spill = "  mode: Spill\n  threshold: 70\n";
+    bench.write(FILE, &failover(["active", "passive"], spill))?;
+    bench.run().await?;
+    bench.until_served_by("active").await?;
+    let load = bench.load()?;
+    bench.seconds(&load, 1).await?;
+    // Three of four are 75 %: over the threshold.
+    active[0].kill().await;
+    bench.seconds(&load, 2).await?;
+    let over = load.so_far();
+    ensure!(
+        over.served_by("passive") == 0,
+        "over the threshold: {:?}",
+        over.by_pod()
+    );
+    active[1].kill().await;
+    let spills = |report: &Report| report.served_by("passive") > 0;
+    bench
+        .until(&load, SEEN_LIMIT, "something spilt", spills)
+        .await?;
+    let begin = Instant::now();
+    bench.seconds(&load, SPILL_SECONDS).await?;
+    let end = Instant::now();
+    let report = load.stop().await;
+    let under = report.between(begin, end);
+    let share = under.served_by("passive") * 100 / under.requests().max(1);
+    let note = format!("{share} % on passive with 2 of 4 dead");
+    bench.record(Row::of(&report, None, None).note(note));
+    none_lost(&report)?;
+    // Five standard deviations of so many draws.
+    ensure!((22..=35).contains(&share), "{share} % on passive");
+    Ok(())
 }

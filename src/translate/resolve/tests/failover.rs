@@ -307,3 +307,15 @@ fn a_drained_tier_is_no_standby_that_could_take_over() {
         assert_eq!(ready(&drained), (false, reasons::TIER_DRAINED), "{tier}");
     }
 }
+
+#[test]
+fn a_connect_timeout_of_nothing_is_refused() {
+    let order = failover("order", "name: web", PAIR, "").replace(
+        "name: b, backendRefs",
+        "connectTimeout: 0s, name: b, backendRefs",
+    );
+    let resolution = served(&(three() + &route("web", &rule(&["one", "two"])) + &order));
+    assert_eq!(accepted(&resolution, "order"), (false, reasons::INVALID));
+    assert_eq!(resolution.problems[0].field, "spec.tiers[1].connectTimeout");
+    assert_eq!(resolution.forward().chain.0, "default/one>two");
+}
