@@ -355,6 +355,10 @@ async fn a_client_reports_its_load() {
     resources[2] = changed(&resources[2], |cluster| {
         cluster["lrs_server"] = json!({"self": {}})
     });
+    // Localities are named for their members.
+    resources[3] = changed(&resources[3], |assignment| {
+        assignment["endpoints"][0]["locality"]["region"] = json!("one");
+    });
     let mut client = Client::start(&server);
     publish(&server, resources);
     assert_eq!(client.asked_to("wait greeter").await, "ok one");
