@@ -58,7 +58,7 @@
 //! assert_eq!(shared.clients.count("edge"), 0);
 //!
 //! stop.send(()).expect("the server runs");
-//! server.await??;
+//! server.await?;
 //! # Ok(())
 //! # }
 //! ```
