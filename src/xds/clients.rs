@@ -11,8 +11,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
-pub use proxies::CERTIFICATE_NOTICE;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -22,6 +21,9 @@ use crate::xds::proxy::Proxy;
 use crate::xds::resource::Resource;
 use crate::xds::stream::Stream;
 use crate::xds::subscription::Subscription;
+
+/// How long before a proxy's certificate runs out that is said: in the log, and by who lists proxies.
+pub const CERTIFICATE_NOTICE: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// How far a connected proxy is.
 #[derive(Clone, Debug, PartialEq, Eq)]

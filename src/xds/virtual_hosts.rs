@@ -1,9 +1,9 @@
 //! Virtual hosts that are resources of their own (VHDS), apart from their route configuration.
 //!
 //! Envoy has them in delta only. It is sent all that there are of the route configurations it has,
-//! so a host is there before it is asked for, and it is told of those that have none; one that it asks for on demand (the filter
-//! `on_demand`) is answered too, also that there is none. A proxy in the state of the world gets
-//! route configurations that hold all of their virtual hosts.
+//! so a host is there before it is asked for, and it is told of those that have none; one that it asks
+//! for on demand (the filter `on_demand`) is answered too, also that there is none. A proxy in the
+//! state of the world gets route configurations that hold all of their virtual hosts.
 //!
 //! A virtual host is called `<route configuration>/<host>`, in its message too: by that name Envoy
 //! finds the one that is taken away. The part after the last slash is the host's own, since a route

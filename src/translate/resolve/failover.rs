@@ -13,7 +13,7 @@ use gateway_api::apis::experimental::httproutes::HttpRouteRules;
 
 use super::ancestors::Claim;
 use super::order::{Misfit, Order};
-use super::targets::{Target, has_section};
+use super::targets::{Target, has_section, oldest_first};
 use crate::problem::Problem;
 use crate::resource::{FailoverPolicy, HttpRoute, Key, Kind};
 use crate::status::{Condition, reasons};
@@ -46,15 +46,8 @@ impl Failovers {
             held: BTreeMap::new(),
             claims: Vec::new(),
         };
-        let mut oldest_first: Vec<&FailoverPolicy> =
-            reader.all::<FailoverPolicy>().map(AsRef::as_ref).collect();
-        // The sort is stable: of one age, by namespace and name.
-        oldest_first.sort_by_key(|policy| {
-            let created = policy.metadata.creation_timestamp.as_ref();
-            created.map(|time| time.0)
-        });
         let mut given = Vec::new();
-        for policy in oldest_first {
+        for policy in oldest_first::<FailoverPolicy>(reader, |policy| &policy.metadata) {
             let order = Arc::new(Order::of(policy, reader));
             for target in targets(&order.policy, policy) {
                 let target = failovers.give(policy, &order, target, reader, problems);

@@ -1,7 +1,8 @@
 //! What one FailoverPolicy says: which of a rule's references are in which tier, and how the tiers
 //! take turns.
 //!
-//! In: a policy's spec, and whether the time has come until which its pin lasts. Out: an [`Order`], which knows whether it fits a rule.
+//! In: a policy's spec, and whether the time has come until which its pin lasts. Out: an [`Order`],
+//! which knows whether it fits a rule.
 
 use std::fmt;
 use std::time::Duration;

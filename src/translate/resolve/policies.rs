@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::ancestors::Claim;
 use super::guards::Guards;
 use super::settings::{Refusals, Settings};
-use super::targets::{Target, has_section, targets};
+use super::targets::{Target, has_section, oldest_first, targets};
 use super::{grants, merging};
 use crate::problem::Problem;
 use crate::resource::traffic_policy::{BackendTrafficPolicySpec, MergeType};
@@ -84,17 +84,7 @@ impl Policies {
             defaults: Settings::default(),
             claims: Vec::new(),
         };
-        let mut oldest_first: Vec<&Arc<BackendTrafficPolicy>> =
-            reader.all::<BackendTrafficPolicy>().collect();
-        // The sort is stable: of one age, by namespace and name.
-        oldest_first.sort_by_key(|policy| {
-            policy
-                .metadata
-                .creation_timestamp
-                .as_ref()
-                .map(|time| time.0)
-        });
-        for policy in oldest_first {
+        for policy in oldest_first::<BackendTrafficPolicy>(reader, |policy| &policy.metadata) {
             policies.add(policy, reader, grants, problems);
         }
         policies.merge(reader, problems);

@@ -1,12 +1,13 @@
 //! Targets of policies: what each names or selects, and whether it is there.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::selector::{Expression, selects};
 use super::{grants, listeners};
 use crate::problem::Problem;
 use crate::resource::traffic_policy::{NamespaceFrom, TargetRef, TargetSelector};
-use crate::resource::{BackendTrafficPolicy, Gateway, HttpRoute, Key, Kind};
+use crate::resource::{BackendTrafficPolicy, Gateway, HttpRoute, Key, Kind, Resource};
 use crate::status::reasons;
 use crate::translate::read::Reader;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelectorRequirement, ObjectMeta};
@@ -17,6 +18,20 @@ pub(super) struct Target {
     pub section: Option<String>,
     /// The field that names it.
     pub field: String,
+}
+
+/// All policies of a kind, the oldest first: of two for one target that one holds.
+pub(super) fn oldest_first<'a, P: Resource>(
+    reader: &Reader<'a>,
+    metadata: impl Fn(&P) -> &ObjectMeta,
+) -> Vec<&'a Arc<P>> {
+    let mut policies: Vec<_> = reader.all::<P>().collect();
+    // The sort is stable: of one age, by namespace and name.
+    policies.sort_by_key(|policy| {
+        let created = metadata(policy).creation_timestamp.as_ref();
+        created.map(|time| time.0)
+    });
+    policies
 }
 
 /// The targets of a policy: those it names, then those it selects.

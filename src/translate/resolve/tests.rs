@@ -5,6 +5,7 @@ mod certificates;
 mod chains;
 mod failover;
 mod gateways;
+mod guards;
 mod matching;
 mod policies;
 mod readiness;

@@ -4,12 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use jiff::SignedDuration;
-
 use super::{Client, Settled, lock};
-
-/// How long before a proxy's certificate runs out that is said: in the log, and by who lists proxies.
-pub const CERTIFICATE_NOTICE: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// What the streams of one proxy are that tell together how far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
