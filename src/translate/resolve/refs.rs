@@ -17,7 +17,7 @@ use super::services::{self, ServiceEndpoints, Unusable};
 use crate::model::{Endpoint, Health, Protocol, Tls};
 use crate::resource::{Key, Kind, ObjectName};
 use crate::status::reasons;
-use crate::translate::read::Reader;
+use crate::translate::{Options, read::Reader};
 
 /// A reference without a weight has this one, by Gateway API.
 const DEFAULT_WEIGHT: u32 = 1;
@@ -69,6 +69,7 @@ pub(super) struct References<'a, 's> {
     grants: &'s Grants<'a>,
     backends: &'s Backends,
     guards: &'s Guards,
+    options: &'s Options,
     services: BTreeMap<(ObjectName, Option<i32>), Result<ServiceEndpoints, Unusable>>,
 }
 
@@ -78,12 +79,14 @@ impl<'a, 's> References<'a, 's> {
         grants: &'s Grants<'a>,
         backends: &'s Backends,
         guards: &'s Guards,
+        options: &'s Options,
     ) -> Self {
         Self {
             reader,
             grants,
             backends,
             guards,
+            options,
             services: BTreeMap::new(),
         }
     }
@@ -191,7 +194,9 @@ impl<'a, 's> References<'a, 's> {
         let found = self
             .services
             .entry((reference.object.clone(), port))
-            .or_insert_with(|| services::referenced(self.reader, &reference.object, port));
+            .or_insert_with(|| {
+                services::referenced(self.reader, &reference.object, port, self.options)
+            });
         match found {
             Ok(found) => {
                 reference.protocol = found.protocol;
