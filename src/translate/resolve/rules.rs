@@ -13,6 +13,7 @@ use super::failover::Failovers;
 use super::matches::{self, Specificity};
 use super::order::Order;
 use super::refs::{Reference, References};
+use super::settings::RuleRetry;
 use crate::model::RouteMatch;
 use crate::problem::Problem;
 use crate::resource::{self, HttpRoute, Key};
@@ -31,6 +32,8 @@ pub(super) struct Rule<'a> {
     pub timeout: Option<Duration>,
     /// The longest one attempt may take; zero is no limit.
     pub attempt_timeout: Option<Duration>,
+    /// What it says of retries itself.
+    pub retry: Option<RuleRetry>,
 }
 
 /// A route's rules and what its conditions have to say of them.
@@ -64,6 +67,8 @@ pub(super) fn rules<'a>(
         let attempt_timeout = self::timeout(spec, &mut refusals, "backendRequest", |timeouts| {
             timeouts.backend_request.as_deref()
         });
+        let retry = spec.retry.as_ref();
+        let retry = retry.map(|retry| RuleRetry::of(retry, &mut refusals));
         let order = failovers.of(key, spec.name.as_deref());
         let mut found = found(key, spec, order.map(AsRef::as_ref), references);
         let outcome = chain::outcome(&mut found, order);
@@ -100,6 +105,7 @@ pub(super) fn rules<'a>(
             outcome,
             timeout,
             attempt_timeout,
+            retry,
         });
     }
     rules
@@ -168,10 +174,6 @@ fn unsupported(spec: &HttpRouteRules) -> Vec<(String, String)> {
             "sessionPersistence".into(),
             "Session persistence is not supported yet.".into(),
         ));
-    }
-    if spec.retry.is_some() {
-        let message = "A rule's retry is not supported yet. Use retry of a BackendTrafficPolicy.";
-        refusals.push(("retry".into(), message.into()));
     }
     refusals
 }

@@ -12,8 +12,11 @@ mod protocol;
 mod rate_limit;
 mod response_override;
 mod retry;
+mod rule_retry;
 
 use std::time::Duration;
+
+pub(super) use rule_retry::RuleRetry;
 
 use super::defaults;
 use crate::model::{
@@ -121,17 +124,32 @@ impl Settings {
         Some(name).filter(|name| !name.is_empty())
     }
 
-    /// When and how often requests to a chain of `tiers` tiers are tried again, where a
-    /// FailoverPolicy says this.
-    pub(super) fn retry(&self, tiers: usize, failover: Option<&failover_policy::Retry>) -> Retry {
+    /// When and how often requests to a chain of `tiers` tiers are tried again, where its rule and a
+    /// FailoverPolicy say this: the rule goes over the policy of these settings, a FailoverPolicy over
+    /// both, field by field.
+    pub(super) fn retry(
+        &self,
+        tiers: usize,
+        rule: Option<&RuleRetry>,
+        failover: Option<&failover_policy::Retry>,
+    ) -> Retry {
         let spec = self.retry.as_ref();
         let mut retry = match spec {
             None => defaults::retry(tiers),
             Some(retry) => retry::retry(retry, tiers),
         };
+        if let Some(rule) = rule {
+            rule.apply(&mut retry);
+        }
+        let is_counted = spec.is_some_and(|spec| spec.num_retries.is_some())
+            || rule.is_some_and(|rule| rule.attempts.is_some());
         if let Some(failover) = failover {
-            let is_counted = spec.is_some_and(|spec| spec.num_retries.is_some());
             failover::apply(failover, tiers, is_counted, &mut retry);
+        }
+        let is_paced = spec.is_some_and(|spec| spec.num_attempts_per_priority.is_some())
+            || failover.is_some_and(|failover| failover.next_tier.is_some());
+        if !is_paced {
+            retry.attempts_per_tier = defaults::attempts_per_tier(tiers, retry.retries);
         }
         retry
     }
