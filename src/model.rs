@@ -5,6 +5,7 @@
 //! what Envoy is told.
 
 mod filters;
+mod headers;
 mod protocol;
 mod utilization;
 
@@ -19,6 +20,7 @@ pub use filters::{
     AbortStatus, AnswerHeader, Bandwidth, Codec, Compression, Fault, Filters, Limit, LimitMatch,
     LimitRule, Override, RateLimit, TextMatch,
 };
+pub use headers::HeaderChanges;
 pub use protocol::{Http2, ProxyProtocol};
 pub use utilization::{OutOfBand, Utilization};
 
@@ -210,6 +212,14 @@ pub struct Chain {
     pub owners: BTreeSet<Key>,
 }
 
+impl Chain {
+    /// The request headers that any of its members changes.
+    pub fn changed_headers(&self) -> BTreeSet<&str> {
+        let members = self.tiers.iter().flat_map(|tier| &tier.members);
+        members.flat_map(|member| member.headers.names()).collect()
+    }
+}
+
 /// When requests go to the next tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Switch {
@@ -252,6 +262,8 @@ pub struct Member {
     pub weight: u32,
     pub endpoints: Vec<Endpoint>,
     pub protocol: Protocol,
+    /// What is changed of requests that go to it.
+    pub headers: HeaderChanges,
 }
 
 /// One place a request may be sent to.

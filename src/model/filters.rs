@@ -1,5 +1,6 @@
 //! What a proxy does with the requests and answers of a route on their way, beyond sending them on.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ pub struct Filters {
     pub overrides: Vec<Override>,
     /// Whether what endpoints report of their use stays inside.
     pub hides_load_reports: bool,
+    /// Request headers that a member of the chain changes, in lower case: as the client sent them they
+    /// are kept for the attempts at others.
+    pub kept_headers: BTreeSet<String>,
 }
 
 /// Faults made on purpose.

@@ -14,6 +14,7 @@ mod cluster;
 mod connection;
 mod endpoint;
 mod filters;
+mod headers;
 mod health;
 mod last_resort;
 mod listener;

@@ -25,6 +25,7 @@ mod fixture;
 mod gateways;
 mod grants;
 mod guards;
+mod headers;
 mod hostnames;
 mod hosts;
 mod listeners;

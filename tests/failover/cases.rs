@@ -2,6 +2,7 @@
 
 mod absent;
 mod answers;
+mod credentials;
 mod edits;
 mod endpoints;
 mod locum;
@@ -81,6 +82,8 @@ pub(crate) fn all() -> Vec<Case> {
         false rescue::a_body_of_a_mebibyte_is_rescued,
         false rescue::answers_of_429_go_on_to_the_next_tier,
         false rescue::a_last_resort_is_answered_when_all_are_gone,
+        false credentials::a_credential_stays_with_its_tier,
+        true credentials::a_credential_stays_with_its_cluster,
         false start::the_first_answer_comes_soon,
         false start::a_thousand_routes_start_and_change,
     ])

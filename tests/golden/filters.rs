@@ -51,6 +51,7 @@ pub(crate) fn filters(index: usize) -> Filters {
             },
         ],
         hides_load_reports: all,
+        kept_headers: ["x-one".to_owned(), "x_two".to_owned()].into(),
     }
 }
 

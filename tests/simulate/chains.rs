@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use locum::model::{
-    Address, Balancer, Chain, ChainSettings, CircuitBreaker, Dns, Endpoint, Health, Http2,
-    LookupFamily, Member, OutlierDetection, Preconnect, Protocol, Switch, Tier,
+    Address, Balancer, Chain, ChainSettings, CircuitBreaker, Dns, Endpoint, HeaderChanges, Health,
+    Http2, LookupFamily, Member, OutlierDetection, Preconnect, Protocol, Switch, Tier,
 };
 use locum::simulate::{self, Situation};
 
@@ -116,6 +116,7 @@ impl Making<'_> {
             weight: self.random.one_of(&[0, 1, 1, 1, 1, 2, 2, 3, 5, 10]),
             endpoints: (0..endpoints).map(|_| self.endpoint(bias, names)).collect(),
             protocol: Protocol::Http1,
+            headers: HeaderChanges::default(),
         }
     }
 

@@ -12,8 +12,10 @@
 
 use std::time::Duration;
 
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
+
 use super::cluster::{self, Discovery};
-use super::{endpoint, health, owners, reference};
+use super::{endpoint, headers, health, owners, reference};
 use crate::model::{Address, Chain, ChainName, ChainSettings, HealthCheck, Probe, Protocol, Tier};
 use crate::translate::names;
 use crate::xds::kind::Kind;
@@ -65,7 +67,8 @@ pub(super) fn resources(name: &ChainName, chain: &Chain) -> Vec<Resource> {
             let served: Vec<_> = tiers
                 .map(|tier| Some(tier).filter(|it| !it.drained))
                 .collect();
-            one_cluster(&name.0, &served, chain, needs)
+            let filters = headers::upstream_filters(&chain.changed_headers());
+            one_cluster(&name.0, &served, chain, needs, filters)
         }
         None => aggregate(name, chain),
     };
@@ -159,10 +162,11 @@ fn one_cluster(
     tiers: &[Option<&Tier>],
     chain: &Chain,
     needs: Needs<'_>,
+    filters: Vec<HttpFilter>,
 ) -> Vec<Resource> {
     let assignment = endpoint::load_assignment(name, tiers, chain);
     let settings = settings_for(needs, &chain.settings);
-    let message = cluster::cluster(name, &settings, needs.protocol, needs.discovery);
+    let message = cluster::cluster(name, &settings, needs.protocol, needs.discovery, filters);
     match needs.discovery {
         Discovery::Dns => {
             let message = cluster::with_load_assignment(message, assignment);
@@ -191,7 +195,8 @@ fn aggregate(name: &ChainName, chain: &Chain) -> Vec<Resource> {
         .filter(|tier| !chain.tiers[*tier].drained)
         .map(|tier| tier_names[tier].clone())
         .collect();
-    let message = cluster::aggregate(&name.0, &chain.settings, &served);
+    let filters = headers::upstream_filters(&chain.changed_headers());
+    let message = cluster::aggregate(&name.0, &chain.settings, &served, filters);
     let mut over = Resource::new(Kind::Cluster, &name.0, &message);
     over.references = served
         .iter()
@@ -203,7 +208,7 @@ fn aggregate(name: &ChainName, chain: &Chain) -> Vec<Resource> {
         .zip(&tier_names)
         .flat_map(|(tier, name)| {
             let needs = needs_of(tier, &chain.settings);
-            one_cluster(name, &[Some(tier)], chain, needs)
+            one_cluster(name, &[Some(tier)], chain, needs, Vec::new())
         });
     tiers.chain([over]).collect()
 }

@@ -11,6 +11,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
 use envoy_types::pb::envoy::extensions::clusters::common::dns::v3::DnsLookupFamily;
 use envoy_types::pb::envoy::extensions::clusters::dns::v3::{DnsCluster, dns_cluster::RefreshRate};
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 use envoy_types::util::pack_any;
 
 use super::{balancing, connection, health};
@@ -37,6 +38,7 @@ pub(super) fn cluster(
     settings: &ChainSettings,
     protocol: Protocol,
     discovery: Discovery,
+    filters: Vec<HttpFilter>,
 ) -> Cluster {
     let mut cluster = Cluster {
         name: name.to_owned(),
@@ -57,7 +59,7 @@ pub(super) fn cluster(
         upstream_bind_config: Some(connection::bind_config(settings)),
         preconnect_policy: connection::preconnect_policy(settings.preconnect),
         transport_socket: connection::transport_socket(settings),
-        typed_extension_protocol_options: connection::protocol_options(settings, protocol),
+        typed_extension_protocol_options: connection::protocol_options(settings, protocol, filters),
         // An endpoint that is gone gets no request any more, whatever its health checks say.
         ignore_health_on_host_removal: true,
         ..Cluster::default()
@@ -89,7 +91,15 @@ pub(super) fn with_load_assignment(
 
 /// A cluster whose tiers are `clusters`, the first served first. Hosts, health and connections are
 /// theirs; the limit of retries and the panic threshold are looked up here.
-pub(super) fn aggregate(name: &str, settings: &ChainSettings, clusters: &[String]) -> Cluster {
+pub(super) fn aggregate(
+    name: &str,
+    settings: &ChainSettings,
+    clusters: &[String],
+    filters: Vec<HttpFilter>,
+) -> Cluster {
+    // What is spoken is for the tiers' clusters to say; Envoy wants a word beside filters.
+    let options = (!filters.is_empty())
+        .then(|| connection::protocol_options(settings, Protocol::Http1, filters));
     let config = ClusterConfig {
         clusters: clusters.to_vec(),
     };
@@ -100,6 +110,7 @@ pub(super) fn aggregate(name: &str, settings: &ChainSettings, clusters: &[String
         connect_timeout: Some(duration(settings.connect_timeout)),
         common_lb_config: Some(common_lb_config(settings)),
         circuit_breakers: Some(connection::circuit_breakers(&settings.circuit_breaker)),
+        typed_extension_protocol_options: options.unwrap_or_default(),
         ..Cluster::default()
     }
 }

@@ -10,7 +10,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint as PbEndpoint, LbEndpoint, LocalityLbEndpoints,
 };
 
-use super::health;
+use super::{headers, health};
 use crate::model::{
     Address, Chain, ChainSettings, Endpoint, Health, HealthCheck, Member, Probe, Probing, Switch,
     Tier,
@@ -30,11 +30,12 @@ pub(super) fn load_assignment(
     tiers: &[Option<&Tier>],
     chain: &Chain,
 ) -> ClusterLoadAssignment {
+    let with_headers = !chain.changed_headers().is_empty();
     ClusterLoadAssignment {
         cluster_name: cluster.to_owned(),
         endpoints: (0..)
             .zip(tiers)
-            .flat_map(|(priority, tier)| localities(*tier, priority, &chain.settings))
+            .flat_map(|(priority, tier)| localities(*tier, priority, &chain.settings, with_headers))
             .collect(),
         policy: Some(Policy {
             overprovisioning_factor: Some(uint32(overprovisioning_factor(chain.switch))),
@@ -72,11 +73,13 @@ pub fn members(tier: &Tier) -> Vec<(&Member, u32)> {
     members
 }
 
-/// A locality for each member, named for it; nothing of a tier that is not to serve.
+/// A locality for each member, named for it; nothing of a tier that is not to serve. `with_headers`
+/// where any member of the chain changes requests.
 fn localities(
     tier: Option<&Tier>,
     priority: u32,
     settings: &ChainSettings,
+    with_headers: bool,
 ) -> Vec<LocalityLbEndpoints> {
     let members = tier.map(members).unwrap_or_default();
     let Some(tier) = tier.filter(|_| !members.is_empty()) else {
@@ -95,7 +98,10 @@ fn localities(
             lb_endpoints: member
                 .endpoints
                 .iter()
-                .map(|endpoint| lb_endpoint(endpoint, tier, settings))
+                .map(|endpoint| LbEndpoint {
+                    metadata: with_headers.then(|| headers::metadata(&member.headers)),
+                    ..lb_endpoint(endpoint, tier, settings)
+                })
                 .collect(),
             load_balancing_weight: Some(uint32(weight)),
             priority,

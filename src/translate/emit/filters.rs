@@ -38,7 +38,7 @@ use envoy_types::pb::envoy::r#type::v3::{FractionalPercent, fractional_percent::
 use envoy_types::pb::google::protobuf::{Any, UInt64Value};
 use envoy_types::util::pack_any;
 
-use super::{rate_limit, response_override};
+use super::{headers, rate_limit, response_override};
 use crate::model::{AbortStatus, Action, Bandwidth, Codec, Compression, Fault, Filters, Port};
 use crate::xds::wire::{boolean, duration, extension, uint32};
 
@@ -49,6 +49,8 @@ const BUFFER: &str = "envoy.filters.http.buffer";
 /// One filter has one limit, so there are two.
 const REQUEST_BANDWIDTH: &str = "envoy.filters.http.bandwidth_limit.request";
 const RESPONSE_BANDWIDTH: &str = "envoy.filters.http.bandwidth_limit.response";
+
+const KEPT_HEADERS: &str = "envoy.filters.http.set_filter_state";
 
 /// In which endpoints report their use.
 const LOAD_REPORTS: [&str; 2] = ["endpoint-load-metrics", "endpoint-load-metrics-bin"];
@@ -76,6 +78,7 @@ pub(super) fn of_listener(port: &Port) -> impl Iterator<Item = HttpFilter> {
         disabled(BUFFER, buffer),
         disabled(REQUEST_BANDWIDTH, bandwidth.clone()),
         disabled(RESPONSE_BANDWIDTH, bandwidth),
+        disabled(KEPT_HEADERS, headers::kept([])),
     ];
     let compressors = compressors(port).into_iter();
     let compressors =
@@ -135,6 +138,9 @@ pub(super) fn of_route(filters: &Filters) -> HashMap<String, Any> {
         if let Some(limit) = limit {
             add(name, pack_any(bandwidth(limit, mode)));
         }
+    }
+    if !filters.kept_headers.is_empty() {
+        add(KEPT_HEADERS, pack_any(headers::kept(&filters.kept_headers)));
     }
     for compressor in chosen(filters) {
         let config = CompressorPerRoute {

@@ -382,7 +382,7 @@ fn action(
         retry,
         hash: settings.hash.clone(),
         last_resort: order.and_then(|order| order.last_resort.clone()),
-        filters: settings.filters.clone(),
+        filters: settings.filters(draft.changed_headers()),
         upgrades: settings.upgrades.clone(),
         stat_prefix: settings.stat_prefix(key),
     }))

@@ -14,6 +14,7 @@ mod response_override;
 mod retry;
 mod rule_retry;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub(super) use rule_retry::RuleRetry;
@@ -38,7 +39,7 @@ pub(super) struct Settings {
     pub stream_idle_timeout: Option<Duration>,
     pub max_stream_duration: Option<Duration>,
     pub hash: Vec<HashInput>,
-    pub filters: Filters,
+    filters: Filters,
     pub upgrades: Option<Vec<String>>,
     /// Whether requests go to Services' cluster IPs.
     pub by_service: bool,
@@ -122,6 +123,14 @@ impl Settings {
             .replace("%ROUTE_NAMESPACE%", &route.object.namespace)
             .replace("%ROUTE_KIND%", &route.kind.name().to_ascii_lowercase());
         Some(name).filter(|name| !name.is_empty())
+    }
+
+    /// What is done with a rule's requests; `kept_headers` are those that its references change.
+    pub(super) fn filters(&self, kept_headers: BTreeSet<String>) -> Filters {
+        Filters {
+            kept_headers,
+            ..self.filters.clone()
+        }
     }
 
     /// When and how often requests to a chain of `tiers` tiers are tried again, where its rule and a
