@@ -17,8 +17,8 @@ use std::time::Duration;
 use crate::resource::{Key, ObjectName};
 
 pub use filters::{
-    AbortStatus, AnswerHeader, Bandwidth, Codec, Compression, Fault, Filters, Limit, LimitMatch,
-    LimitRule, Override, RateLimit, TextMatch,
+    AbortStatus, AnswerHeader, Bandwidth, Codec, Compression, Fault, Filters, GlobalLimit, Limit,
+    LimitMatch, LimitRule, Override, RateLimit, TextMatch,
 };
 pub use headers::HeaderChanges;
 pub use protocol::{Http2, ProxyProtocol};

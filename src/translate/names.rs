@@ -34,6 +34,10 @@ pub fn route(route: &ObjectName, rule: usize, matched: usize) -> String {
     bounded(format!("{route}/rule/{rule}/match/{matched}"))
 }
 
+/// The cluster of the service that counts for all proxies. No chain is called so: a chain's name has a
+/// slash.
+pub const RATE_LIMIT_SERVICE: &str = "rate-limit-service";
+
 /// The locality of a member: `<kind>/<namespace>/<name>`, with `:<port>` where the reference chose
 /// one.
 pub fn member(kind: &str, backend: &ObjectName, port: Option<u16>) -> String {

@@ -7,6 +7,7 @@
 mod balancer;
 mod failover;
 mod filters;
+mod global_limit;
 mod health;
 mod protocol;
 mod rate_limit;
@@ -24,9 +25,9 @@ use crate::model::{
     Balancer, ChainSettings, CircuitBreaker, Dns, Filters, HashInput, LookupFamily, Preconnect,
     Retry, TcpKeepalive,
 };
-use crate::resource::Key;
 use crate::resource::failover_policy;
 use crate::resource::traffic_policy::{self as api, BackendTrafficPolicySpec};
+use crate::resource::{Key, ObjectName};
 
 /// A field that cannot be honoured, below `spec`, and why.
 pub(super) type Refusals = Vec<(String, String)>;
@@ -65,17 +66,29 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What a policy asks for, or what of it cannot be honoured.
-    pub(super) fn of(spec: &BackendTrafficPolicySpec) -> Result<Self, Refusals> {
+    /// What the policy `name` asks for, or what of it cannot be honoured. `has_limit_service` where there
+    /// is who counts for all proxies together.
+    pub(super) fn of(
+        spec: &BackendTrafficPolicySpec,
+        name: &ObjectName,
+        has_limit_service: bool,
+    ) -> Result<Self, Refusals> {
         let mut refusals = Refusals::new();
         if spec.admission_control.is_some() {
             let why = "is not supported: Envoy counts all tiers of a chain together, and would turn \
                        requests away from a standby for what the active tier did";
             refuse(&mut refusals, "admissionControl", why);
         }
+        let global_limits = spec
+            .rate_limit
+            .as_ref()
+            .map(|limit| global_limit::global(limit, name, has_limit_service, &mut refusals));
         let mut settings = Self {
             retry: spec.retry.clone(),
-            filters: filters::of(spec, &mut refusals),
+            filters: Filters {
+                global_limits: global_limits.unwrap_or_default(),
+                ..filters::of(spec, &mut refusals)
+            },
             upgrades: upgrades(spec, &mut refusals),
             by_service: spec.routing_type == Some(api::RoutingType::Service),
             route_stat_name: route_stat_name(spec, &mut refusals),

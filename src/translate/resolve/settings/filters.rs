@@ -30,6 +30,7 @@ pub(super) fn of(spec: &BackendTrafficPolicySpec, refusals: &mut Refusals) -> Fi
             .rate_limit
             .as_ref()
             .and_then(|limit| rate_limit::local(limit, refusals)),
+        global_limits: Vec::new(),
         request_buffer: spec
             .request_buffer
             .and_then(|buffer| request_buffer(buffer, refusals)),
