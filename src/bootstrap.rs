@@ -209,7 +209,7 @@ impl Bootstrap {
         };
         Cluster {
             cluster_discovery_type: Some(ClusterDiscoveryType::Type(discovery.into())),
-            typed_extension_protocol_options: spoken(http2_with_pings(), None),
+            typed_extension_protocol_options: spoken(http2_with_pings(), None, Vec::new()),
             transport_socket: self.tls.as_ref().map(ProxyTls::socket),
             ..static_cluster(XDS_CLUSTER, address)
         }

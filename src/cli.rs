@@ -18,6 +18,7 @@ mod logging;
 mod options;
 mod output;
 mod problems;
+mod rate_limit;
 mod replica;
 mod report;
 mod run;

@@ -5,6 +5,7 @@
 //! what Envoy is told.
 
 mod filters;
+mod headers;
 mod protocol;
 mod tls;
 mod utilization;
@@ -18,9 +19,10 @@ use std::time::Duration;
 use crate::resource::{Key, ObjectName};
 
 pub use filters::{
-    AbortStatus, AnswerHeader, Bandwidth, Codec, Compression, Fault, Filters, Limit, LimitMatch,
-    LimitRule, Override, RateLimit, TextMatch,
+    AbortStatus, AnswerHeader, Bandwidth, Codec, Compression, Fault, Filters, GlobalLimit, Limit,
+    LimitMatch, LimitRule, Override, RateLimit, TextMatch,
 };
+pub use headers::HeaderChanges;
 pub use protocol::{Http2, ProxyProtocol};
 pub use tls::{Secret, SecretContent, SecretName, ServerName, Tls, TlsVersion};
 pub use utilization::{OutOfBand, Utilization};
@@ -220,6 +222,12 @@ impl Chain {
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         self.tiers.iter().flat_map(|tier| &tier.members)
     }
+
+    /// The request headers that any of its members changes.
+    pub fn changed_headers(&self) -> BTreeSet<&str> {
+        let members = self.members();
+        members.flat_map(|member| member.headers.names()).collect()
+    }
 }
 
 /// When requests go to the next tier.
@@ -266,6 +274,8 @@ pub struct Member {
     pub protocol: Protocol,
     /// How it is spoken to in TLS, if it is.
     pub tls: Option<Arc<Tls>>,
+    /// What is changed of requests that go to it.
+    pub headers: HeaderChanges,
 }
 
 /// One place a request may be sent to.

@@ -14,6 +14,7 @@ pub mod read;
 pub mod resolve;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::model::Model;
 use crate::problem::Problem;
@@ -35,8 +36,22 @@ pub struct Options {
     pub allow_local_backends: bool,
     /// The last labels of names inside the cluster, `cluster.local`.
     pub cluster_domain: String,
+    /// Who counts what is limited for all proxies together.
+    pub rate_limit_service: Option<RateLimitService>,
     /// Where the addresses in a Gateway's status come from.
     pub addresses: GatewayAddresses,
+}
+
+/// A service that speaks Envoy's rate limit protocol, in plaintext HTTP/2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimitService {
+    /// A name or an address.
+    pub host: String,
+    pub port: u16,
+    /// How long a request waits for its word.
+    pub timeout: Duration,
+    /// Whether requests are refused while it does not answer.
+    pub fail_closed: bool,
 }
 
 /// Where clients reach a Gateway's proxies.

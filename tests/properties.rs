@@ -45,6 +45,7 @@ fn options() -> Options {
         listen: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
         allow_local_backends: true,
         cluster_domain: "cluster.local".into(),
+        rate_limit_service: None,
         addresses: GatewayAddresses::Listeners,
     }
 }

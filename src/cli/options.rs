@@ -10,6 +10,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use jiff::SignedDuration;
 
+use super::rate_limit::RateLimitOptions;
 use crate::bootstrap::AdminAddress;
 use crate::resource::{ObjectName, names};
 use crate::source::Update;
@@ -85,6 +86,8 @@ pub(super) struct SourceOptions {
         default_value = "cluster.local"
     )]
     cluster_domain: String,
+    #[command(flatten)]
+    rate_limits: RateLimitOptions,
     /// Accept backends that are loopback, link-local or Unix sockets; -f implies it
     #[arg(
         long,
@@ -187,6 +190,7 @@ impl SourceOptions {
             }),
             allow_local_backends: self.allow_local_backends,
             cluster_domain: self.cluster_domain,
+            rate_limit_service: self.rate_limits.service()?,
             addresses,
         })
     }

@@ -1,15 +1,19 @@
 //! What a proxy does with the requests and answers of a route on their way, beyond sending them on.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::StringMatch;
+use crate::resource::ObjectName;
 
 /// All of it. Nothing is the default.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filters {
     pub fault: Option<Fault>,
     pub rate_limit: Option<RateLimit>,
+    /// What a rate limit service counts.
+    pub global_limits: Vec<GlobalLimit>,
     /// Requests are taken in whole; larger ones, in bytes, are answered 413.
     pub request_buffer: Option<u32>,
     pub request_bandwidth: Option<Bandwidth>,
@@ -20,6 +24,9 @@ pub struct Filters {
     pub overrides: Vec<Override>,
     /// Whether what endpoints report of their use stays inside.
     pub hides_load_reports: bool,
+    /// Request headers that a member of the chain changes, in lower case: as the client sent them they
+    /// are kept for the attempts at others.
+    pub kept_headers: BTreeSet<String>,
 }
 
 /// Faults made on purpose.
@@ -105,6 +112,16 @@ pub struct RateLimit {
     pub rules: Vec<LimitRule>,
     /// Whether answers say what is left.
     pub headers: bool,
+}
+
+/// A limit that a rate limit service counts, for all proxies together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GlobalLimit {
+    pub rule: LimitRule,
+    /// How much an answer counts, when it ends; `None` is nothing.
+    pub answer_cost: Option<u64>,
+    /// The policy whose routes are counted together; `None` counts each on its own.
+    pub shared_by: Option<ObjectName>,
 }
 
 /// So many requests in a time.

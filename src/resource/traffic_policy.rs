@@ -53,9 +53,10 @@ pub use protocol::{
     ProxyProtocolVersion, RoutingType,
 };
 pub use rate_limit::{
-    ClientSelector, Cost, CostFrom, CostSpecifier, LimitUnit, LimitValue, LocalRateLimit, Method,
-    MethodSelector, PathSelector, PathSelectorType, RateLimit, RateLimitHeaders, RateLimitRule,
-    RateLimitType, SourceSelector, SourceSelectorType, ValueSelector, ValueSelectorType,
+    ClientSelector, Cost, CostFrom, CostSpecifier, GlobalRateLimit, LimitUnit, LimitValue,
+    LocalRateLimit, Method, MethodSelector, PathSelector, PathSelectorType, RateLimit,
+    RateLimitHeaders, RateLimitRule, RateLimitType, SourceSelector, SourceSelectorType,
+    ValueSelector, ValueSelectorType,
 };
 pub use response_override::{
     BodyRef, BodyType, CustomResponse, CustomResponseBody, HeaderValue, ResponseHeaderMatch,

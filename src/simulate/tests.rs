@@ -383,6 +383,7 @@ fn model() -> Model {
         listen: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
         allow_local_backends: true,
         cluster_domain: "cluster.local".into(),
+        rate_limit_service: None,
         addresses: GatewayAddresses::Listeners,
     };
     translate(&store, &options, &Translation::default()).model

@@ -14,10 +14,12 @@ mod cluster;
 mod connection;
 mod endpoint;
 mod filters;
+mod headers;
 mod health;
 mod last_resort;
 mod listener;
 mod rate_limit;
+mod rate_limit_service;
 mod response_override;
 mod retry;
 mod route;
@@ -28,7 +30,7 @@ use std::sync::Arc;
 
 use crate::model::{ChainName, Gateway, Port, Secret, SecretName};
 use crate::resource::{Key, ObjectName};
-use crate::translate::{Options, names};
+use crate::translate::{Options, RateLimitService, names};
 use crate::xds::kind::Kind;
 use crate::xds::resource::{Reference, Resource};
 
@@ -46,6 +48,8 @@ pub struct Emitted {
     ports: BTreeMap<u16, Unit>,
     chains: BTreeMap<ChainName, Unit>,
     secrets: BTreeMap<SecretName, Unit>,
+    /// What all of it uses, whatever the model says.
+    services: Unit,
 }
 
 impl Emitted {
@@ -53,6 +57,7 @@ impl Emitted {
     pub fn resources(&self) -> impl Iterator<Item = Arc<Resource>> + use<'_> {
         let units = self.ports.values().chain(self.chains.values());
         let units = units.chain(self.secrets.values());
+        let units = units.chain([&self.services]);
         units.flat_map(|unit| unit.iter().cloned())
     }
 }
@@ -96,7 +101,12 @@ pub fn emit(
         let unit = same_secret(name).unwrap_or_else(|| unit([secret_of(name, secret)]));
         (name.clone(), unit)
     });
+    let services = previous.map_or_else(
+        || unit(options.rate_limit_service.as_ref().map(counting)),
+        |(_, emitted)| emitted.services.clone(),
+    );
     Emitted {
+        services,
         ports: ports.collect(),
         chains: chains.collect(),
         secrets: secrets.collect(),
@@ -107,14 +117,21 @@ fn unit(resources: impl IntoIterator<Item = Resource>) -> Unit {
     resources.into_iter().map(Arc::new).collect()
 }
 
+/// The cluster of who counts for all proxies together.
+fn counting(service: &RateLimitService) -> Resource {
+    let message = rate_limit_service::cluster(service);
+    let mut resource = Resource::new(Kind::Cluster, &message.name, &message);
+    resource.readiness = rate_limit_service::readiness(service);
+    resource
+}
+
 fn listener_of(gateway: &ObjectName, port: &Port, options: &Options) -> Resource {
-    let message = listener::listener(gateway, port, options.listen);
+    let service = options.rate_limit_service.as_ref();
+    let message = listener::listener(gateway, port, options.listen, service);
     let mut resource = Resource::new(Kind::Listener, &message.name, &message);
-    resource.references = [reference(
-        Kind::Route,
-        &names::route_config(gateway, port.port),
-    )]
-    .into();
+    let routes = reference(Kind::Route, &names::route_config(gateway, port.port));
+    let counting = service.map(|_| reference(Kind::Cluster, names::RATE_LIMIT_SERVICE));
+    resource.references = [routes].into_iter().chain(counting).collect();
     resource.owners = owners(&port.owners);
     resource
 }

@@ -4,7 +4,9 @@
 //! every replica and after a restart. Nothing here depends on the content of a policy or a backend,
 //! only on what they are called, so an edit updates the Envoy object in place.
 
-use crate::model::{ChainName, SecretName};
+use std::fmt::Write as _;
+
+use crate::model::{ChainName, HeaderChanges, SecretName};
 use crate::resource::ObjectName;
 
 /// The longest name that is left as it is; a longer one keeps its beginning and gets a hash of the
@@ -31,6 +33,10 @@ pub fn virtual_host(gateway: &ObjectName, port: u16, domain: &str) -> String {
 pub fn route(route: &ObjectName, rule: usize, matched: usize) -> String {
     bounded(format!("{route}/rule/{rule}/match/{matched}"))
 }
+
+/// The cluster of the service that counts for all proxies. No chain is called so: a chain's name has a
+/// slash.
+pub const RATE_LIMIT_SERVICE: &str = "rate-limit-service";
 
 /// The locality of a member: `<kind>/<namespace>/<name>`, with `:<port>` where the reference chose
 /// one.
@@ -70,10 +76,12 @@ pub struct ChainMember<'a> {
     pub backend: &'a ObjectName,
     pub port: Option<u16>,
     pub weight: u32,
+    /// What the reference has changed of requests.
+    pub headers: &'a HeaderChanges,
 }
 
 /// The name of a chain: `<namespace>/<member>,<member>*<weight>><standby>@<policy>`, tiers divided
-/// by `>`.
+/// by `>`. A member whose reference changes headers has a hash of the changes at its end, `~<hash>`.
 ///
 /// `namespace` is the route's; members and policy say theirs only where it is another. Rules of a
 /// namespace with the same members in the same order, and the same policy, so share one chain.
@@ -142,6 +150,21 @@ fn push_member(name: &mut String, namespace: &str, member: &ChainMember<'_>) {
         name.push('*');
         name.push_str(&member.weight.to_string());
     }
+    if !member.headers.is_empty() {
+        let _ = write!(name, "~{:08x}", hash(member.headers));
+    }
+}
+
+/// A number for what is changed of headers: equal for equal changes, in every process.
+fn hash(changes: &HeaderChanges) -> u64 {
+    let mut text = String::new();
+    for name in &changes.taken {
+        let _ = writeln!(text, "{name}");
+    }
+    for (name, value) in &changes.given {
+        let _ = writeln!(text, "{name}: {value}");
+    }
+    xxhash_rust::xxh3::xxh3_64(text.as_bytes()) >> 32
 }
 
 fn push_object(name: &mut String, namespace: &str, object: &ObjectName) {
@@ -167,7 +190,14 @@ fn bounded(name: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::*;
+
+    static NO_CHANGES: HeaderChanges = HeaderChanges {
+        taken: BTreeSet::new(),
+        given: BTreeMap::new(),
+    };
 
     fn named<'a>(backend: &'a ObjectName, weight: u32) -> ChainMember<'a> {
         ChainMember {
@@ -175,6 +205,7 @@ mod tests {
             backend,
             port: None,
             weight,
+            headers: &NO_CHANGES,
         }
     }
 
@@ -209,6 +240,25 @@ mod tests {
         let name = |policy| ordered_chain("default", members(), policy, &order).0;
         assert_eq!(name(Some(&watch)), "default/web,dr/other*2@watch+order");
         assert_eq!(name(None), "default/web,dr/other*2+order");
+    }
+
+    #[test]
+    fn a_member_whose_requests_are_changed_is_named_for_the_changes() {
+        let active = ObjectName::new("default", "active");
+        let name = |value: &str| {
+            let headers = HeaderChanges {
+                given: [("x-a".to_owned(), value.to_owned())].into(),
+                ..HeaderChanges::default()
+            };
+            let member = ChainMember {
+                headers: &headers,
+                ..named(&active, 1)
+            };
+            chain("default", [[member]], None).0
+        };
+        assert!(name("1").starts_with("default/active~"), "{}", name("1"));
+        assert_eq!(name("1").len(), "default/active~".len() + 8);
+        assert_ne!(name("1"), name("2"));
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod fixture;
 mod gateways;
 mod grants;
 mod guards;
+mod headers;
 mod hostnames;
 mod hosts;
 mod listeners;
@@ -70,7 +71,7 @@ pub fn resolve(reader: &Reader<'_>, options: &Options) -> Resolution {
     let mut served = served(reader, &grants, options, &mut statuses, &mut problems);
     let backends = backends::backends(reader, &grants, options, &mut statuses, &mut problems);
     let (guards, guarded) = guards::Guards::new(reader, &mut problems);
-    let policies = policies::Policies::new(reader, &grants, guards, &mut problems);
+    let policies = policies::Policies::new(reader, &grants, guards, options, &mut problems);
     let failovers = failover::Failovers::new(reader, &mut problems);
     let mut routing = routes::Routing {
         reader,

@@ -10,6 +10,7 @@ use envoy_types::pb::envoy::config::core::v3::{
     Address, AggregatedConfigSource, ApiVersion, ConfigSource, Http1ProtocolOptions,
     Http2ProtocolOptions, HttpProtocolOptions, Pipe, SocketAddress, TypedExtensionConfig, address,
 };
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3 as upstream;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     AutoHttpConfig, ExplicitHttpConfig, UpstreamProtocolOptions, UseDownstreamHttpConfig,
@@ -96,10 +97,12 @@ pub(crate) fn pipe(path: &str, mode: u32) -> Address {
     }
 }
 
-/// The one protocol that a cluster speaks, as its extension options.
+/// The one protocol that a cluster speaks, as its extension options, with the filters of requests that
+/// are sent to it.
 pub(crate) fn spoken(
     protocol: ProtocolConfig,
     common: Option<HttpProtocolOptions>,
+    filters: Vec<HttpFilter>,
 ) -> HashMap<String, Any> {
     let explicit = ExplicitHttpConfig {
         protocol_config: Some(protocol),
@@ -107,6 +110,7 @@ pub(crate) fn spoken(
     protocol_options(
         UpstreamProtocolOptions::ExplicitHttpConfig(explicit),
         common,
+        filters,
     )
 }
 
@@ -115,6 +119,7 @@ pub(crate) fn clients_own(
     http1: Http1ProtocolOptions,
     http2: Http2ProtocolOptions,
     common: Option<HttpProtocolOptions>,
+    filters: Vec<HttpFilter>,
 ) -> HashMap<String, Any> {
     let downstream = UseDownstreamHttpConfig {
         http_protocol_options: Some(http1),
@@ -124,6 +129,7 @@ pub(crate) fn clients_own(
     protocol_options(
         UpstreamProtocolOptions::UseDownstreamProtocolConfig(downstream),
         common,
+        filters,
     )
 }
 
@@ -132,22 +138,26 @@ pub(crate) fn negotiated(
     http1: Http1ProtocolOptions,
     http2: Http2ProtocolOptions,
     common: Option<HttpProtocolOptions>,
+    filters: Vec<HttpFilter>,
 ) -> HashMap<String, Any> {
     let auto = AutoHttpConfig {
         http_protocol_options: Some(http1),
         http2_protocol_options: Some(http2),
         ..AutoHttpConfig::default()
     };
-    protocol_options(UpstreamProtocolOptions::AutoConfig(auto), common)
+    let protocol = UpstreamProtocolOptions::AutoConfig(auto);
+    protocol_options(protocol, common, filters)
 }
 
 fn protocol_options(
     protocol: UpstreamProtocolOptions,
     common: Option<HttpProtocolOptions>,
+    filters: Vec<HttpFilter>,
 ) -> HashMap<String, Any> {
     let options = upstream::HttpProtocolOptions {
         common_http_protocol_options: common,
         upstream_protocol_options: Some(protocol),
+        http_filters: filters,
         ..upstream::HttpProtocolOptions::default()
     };
     let name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";

@@ -2,6 +2,7 @@
 
 mod absent;
 mod answers;
+mod credentials;
 mod edits;
 mod endpoints;
 mod example;
@@ -86,6 +87,8 @@ pub(crate) fn all() -> Vec<Case> {
         true example::the_three_tiers_of_the_example,
         false tls::backends_with_tls_fail_over,
         false tls::a_certificate_for_another_name_is_a_failed_backend,
+        false credentials::a_credential_stays_with_its_tier,
+        true credentials::a_credential_stays_with_its_cluster,
         false start::the_first_answer_comes_soon,
         false start::a_thousand_routes_start_and_change,
     ])

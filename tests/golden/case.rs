@@ -3,6 +3,7 @@
 //! ```text
 //! input.yaml     the resources. `gateway.yaml` beside the cases goes before them, unless they have a Gateway.
 //!                A first line `# shows: cluster, route` limits what xds.yaml holds to what the case is about.
+//!                A line `# with a rate limit service` names one to Locum.
 //! xds.yaml       what each Gateway's proxies are told
 //! status.yaml    what the resources' owners are told
 //! problems.txt   what `check` says, where there is something to say
@@ -15,13 +16,14 @@ use std::path::{Path, PathBuf};
 use locum::pipeline::State;
 use locum::source::files::Files;
 use locum::status::render;
-use locum::translate::Options;
+use locum::translate::{Options, RateLimitService};
 use locum::xds::json;
 use locum::xds::kind::Kind;
 use serde_json::Value;
 
 const INPUT: &str = "input.yaml";
 const SHOWS: &str = "# shows:";
+const COUNTED: &str = "# with a rate limit service";
 
 /// Statuses have no time of their own; a golden file must not have today's.
 const TIME: &str = "2026-01-01T00:00:00Z";
@@ -54,13 +56,22 @@ fn root() -> PathBuf {
 impl Case {
     /// What the resources translate to.
     pub(crate) fn state(&self, options: &Options) -> State {
+        let mut options = options.clone();
+        if self.input().lines().any(|line| line == COUNTED) {
+            options.rate_limit_service = Some(RateLimitService {
+                host: "127.0.0.1".into(),
+                port: 8081,
+                timeout: crate::models::SECOND / 10,
+                fail_closed: false,
+            });
+        }
         let input = self.input();
         let mut paths = vec![self.folder.join(INPUT)];
         if !input.lines().any(|line| line == "kind: Gateway") {
             paths.insert(0, root().join("gateway.yaml"));
         }
         let update = Files::new(paths, "default".into()).load().unwrap();
-        State::of(update, options)
+        State::of(update, &options)
     }
 
     /// The files that must be beside the input, by name.

@@ -1,9 +1,11 @@
 //! Everything that may be done with requests and answers on their way.
 
 use locum::model::{
-    AbortStatus, AnswerHeader, Bandwidth, Codec, Compression, Fault, Filters, Limit, LimitMatch,
-    LimitRule, Override, RateLimit, StringMatch, TextMatch,
+    AbortStatus, AnswerHeader, Bandwidth, Codec, Compression, Fault, Filters, GlobalLimit, Limit,
+    LimitMatch, LimitRule, Override, RateLimit, StringMatch, TextMatch,
 };
+
+use locum::resource::ObjectName;
 
 use crate::models::SECOND;
 
@@ -22,6 +24,7 @@ pub(crate) fn filters(index: usize) -> Filters {
             }),
         }),
         rate_limit: Some(rate_limit(all)),
+        global_limits: global_limits(all),
         request_buffer: all.then_some(4_294_967_295),
         request_bandwidth: Some(Bandwidth {
             kib_per_second: 1,
@@ -51,6 +54,7 @@ pub(crate) fn filters(index: usize) -> Filters {
             },
         ],
         hides_load_reports: all,
+        kept_headers: ["x-one".to_owned(), "x_two".to_owned()].into(),
     }
 }
 
@@ -74,6 +78,22 @@ fn compression(all: bool) -> Vec<Compression> {
         min_length: length,
     };
     codecs.into_iter().map(with_length).collect()
+}
+
+fn global_limits(all: bool) -> Vec<GlobalLimit> {
+    const DAY: u32 = 24 * 60 * 60;
+    let rules = rate_limit(all).rules.into_iter();
+    rules
+        .zip([1, 60, DAY, 30 * DAY])
+        .map(|(mut rule, seconds)| {
+            rule.limit.per = SECOND * seconds;
+            GlobalLimit {
+                rule,
+                answer_cost: all.then_some(3),
+                shared_by: all.then(|| ObjectName::new("default", "policy")),
+            }
+        })
+        .collect()
 }
 
 fn rate_limit(all: bool) -> RateLimit {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use locum::resource::ObjectName;
 use locum::translate::emit::Emitted;
-use locum::translate::{GatewayAddresses, Options, emit};
+use locum::translate::{GatewayAddresses, Options, RateLimitService, emit};
 use locum::xds::json;
 use locum::xds::kind::Kind;
 use locum::xds::mentions::{self, Mentions};
@@ -44,6 +44,7 @@ fn options(listen: IpAddr) -> Options {
         listen,
         allow_local_backends: true,
         cluster_domain: "cluster.local".into(),
+        rate_limit_service: None,
         addresses: GatewayAddresses::Listeners,
     }
 }
@@ -163,6 +164,15 @@ async fn envoy_takes_every_value_that_the_model_can_hold() {
 
 /// What becomes of a Gateway that holds every value that the model can, at ports that are free.
 fn models_emitted(options: &Options) -> Emitted {
+    let options = &Options {
+        rate_limit_service: Some(RateLimitService {
+            host: "ratelimit.localhost".into(),
+            port: 8081,
+            timeout: models::SECOND,
+            fail_closed: true,
+        }),
+        ..options.clone()
+    };
     let name = ObjectName::new("golden", "envoy");
     let mut gateway = models::gateway();
     for port in gateway.ports.values_mut() {

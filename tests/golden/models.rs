@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use locum::model::{
     Action, Address, BackOff, Balancer, Chain, ChainName, ChainSettings, CircuitBreaker, Dns,
-    Endpoint, Forward, Gateway, HashInput, Health, HealthCheck, HealthCheckLog, Http2, LastResort,
-    LookupFamily, Member, OutOfBand, OutlierDetection, PathMatch, Payload, Port, Preconnect, Probe,
-    Probing, Protocol, ProxyProtocol, Retry, Route, RouteMatch, StringMatch, Switch, TcpKeepalive,
-    Tier, Utilization, VirtualHost,
+    Endpoint, Forward, Gateway, HashInput, HeaderChanges, Health, HealthCheck, HealthCheckLog,
+    Http2, LastResort, LookupFamily, Member, OutOfBand, OutlierDetection, PathMatch, Payload, Port,
+    Preconnect, Probe, Probing, Protocol, ProxyProtocol, Retry, Route, RouteMatch, StringMatch,
+    Switch, TcpKeepalive, Tier, Utilization, VirtualHost,
 };
 use locum::resource::{Key, Kind};
 
@@ -301,10 +301,26 @@ fn probing(chain: &str, tier: usize) -> Probing {
     is_other.then(other).flatten().unwrap_or_default()
 }
 
+/// Of some members.
+fn headers(member: &str) -> HeaderChanges {
+    if !["ipv6", "name"].contains(&member) {
+        return HeaderChanges::default();
+    }
+    HeaderChanges {
+        taken: ["x-one".to_owned(), "x_two".to_owned()].into(),
+        given: [
+            ("x-one".to_owned(), "100 % \"q\" '\u{e4}'".to_owned()),
+            ("x-three.3".to_owned(), "%REQ(:path)%".to_owned()),
+        ]
+        .into(),
+    }
+}
+
 fn member(name: &str, addresses: &[Address]) -> Member {
     Member {
         name: format!("Backend/default/{name}"),
         weight: 3,
+        headers: headers(name),
         endpoints: addresses
             .iter()
             .zip(

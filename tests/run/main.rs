@@ -13,6 +13,7 @@ mod gateways;
 mod harness;
 mod lifecycle;
 mod policies;
+mod rate_limit;
 mod shutdown;
 mod simulate;
 mod sockets;

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use locum::model::{
-    Address, Balancer, Chain, ChainSettings, CircuitBreaker, Dns, Endpoint, Health, Http2,
-    LookupFamily, Member, OutlierDetection, Preconnect, Protocol, Switch, Tier,
+    Address, Balancer, Chain, ChainSettings, CircuitBreaker, Dns, Endpoint, HeaderChanges, Health,
+    Http2, LookupFamily, Member, OutlierDetection, Preconnect, Protocol, Switch, Tier,
 };
 use locum::simulate::{self, Situation};
 
@@ -117,6 +117,7 @@ impl Making<'_> {
             endpoints: (0..endpoints).map(|_| self.endpoint(bias, names)).collect(),
             protocol: Protocol::Http1,
             tls: None,
+            headers: HeaderChanges::default(),
         }
     }
 

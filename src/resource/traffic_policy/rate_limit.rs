@@ -11,10 +11,9 @@ pub struct RateLimit {
     /// Which of the two below counts; both, where nothing is said. The older form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub r#type: Option<RateLimitType>,
-    /// Counted for all proxies together, by a service of its own; not supported.
+    /// Counted for all proxies together, by the rate limit service that `--rate-limit-service` names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::resource::schema::untyped")]
-    pub global: Option<Value>,
+    pub global: Option<GlobalRateLimit>,
     /// Counted by each proxy for itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local: Option<LocalRateLimit>,
@@ -25,6 +24,15 @@ pub struct RateLimit {
 pub enum RateLimitType {
     Global,
     Local,
+}
+
+/// Limits that a rate limit service counts, for all proxies together.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
+pub struct GlobalRateLimit {
+    /// The limits. A request counts for each rule that selects it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    pub rules: Vec<RateLimitRule>,
 }
 
 /// Limits that each proxy counts for itself, each match of each rule of a route on its own.
@@ -56,10 +64,10 @@ pub struct RateLimitRule {
     /// How much a request counts; 1 where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
-    /// Whether all routes of the policy share the limit; not supported.
+    /// Whether all routes of the policy share the limit; of global limits only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<bool>,
-    /// Whether the limit is only counted, not kept.
+    /// Whether the limit is only counted, not kept; of local limits only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow_mode: Option<bool>,
     /// Whether answers say what is left, in X-RateLimit headers; they do, where nothing is said.
@@ -82,7 +90,7 @@ pub struct LimitValue {
     pub requests: u32,
     /// The time.
     pub unit: LimitUnit,
-    /// Not for local limits.
+    /// Not supported: nothing writes metadata.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::resource::schema::untyped")]
     pub from_metadata: Option<Value>,
@@ -106,7 +114,7 @@ pub struct Cost {
     /// A request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<CostSpecifier>,
-    /// Its answer; not for local limits.
+    /// Its answer, counted when it ends; not for local limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<CostSpecifier>,
 }

@@ -13,8 +13,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::cluster::{self, Discovery};
-use super::{endpoint, health, owners, reference, tls};
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
+
+use super::cluster::{self, Discovery, Spoken};
+use super::{endpoint, headers, health, owners, reference, tls};
 use crate::model::{
     Address, Chain, ChainName, ChainSettings, HealthCheck, Member, Probe, Protocol, Tier,
 };
@@ -69,7 +71,8 @@ pub(super) fn resources(name: &ChainName, chain: &Chain) -> Vec<Resource> {
                 .map(|tier| Some(tier).filter(|it| !it.drained))
                 .collect();
             let members = chain.tiers.iter().flat_map(members_of);
-            one_cluster(&name.0, &served, chain, needs, members)
+            let filters = headers::upstream_filters(&chain.changed_headers());
+            one_cluster(&name.0, &served, chain, needs, members, filters)
         }
         None => aggregate(name, chain),
     };
@@ -188,6 +191,7 @@ fn one_cluster<'a>(
     chain: &Chain,
     needs: Needs<'_>,
     members: impl Iterator<Item = &'a Member>,
+    filters: Vec<HttpFilter>,
 ) -> Vec<Resource> {
     let assignment = endpoint::load_assignment(name, tiers, chain);
     let settings = settings_for(needs, &chain.settings);
@@ -196,7 +200,12 @@ fn one_cluster<'a>(
     let secrets: BTreeSet<Reference> = secrets
         .map(|secret| reference(Kind::Secret, &secret.0))
         .collect();
-    let message = cluster::cluster(name, &settings, needs.protocol, needs.discovery, sockets);
+    let spoken = Spoken {
+        protocol: needs.protocol,
+        sockets,
+        filters,
+    };
+    let message = cluster::cluster(name, &settings, needs.discovery, spoken);
     match needs.discovery {
         Discovery::Dns => {
             let message = cluster::with_load_assignment(message, assignment);
@@ -227,7 +236,8 @@ fn aggregate(name: &ChainName, chain: &Chain) -> Vec<Resource> {
         .filter(|tier| !chain.tiers[*tier].drained)
         .map(|tier| tier_names[tier].clone())
         .collect();
-    let message = cluster::aggregate(&name.0, &chain.settings, &served);
+    let filters = headers::upstream_filters(&chain.changed_headers());
+    let message = cluster::aggregate(&name.0, &chain.settings, &served, filters);
     let mut over = Resource::new(Kind::Cluster, &name.0, &message);
     over.references = served
         .iter()
@@ -239,7 +249,8 @@ fn aggregate(name: &ChainName, chain: &Chain) -> Vec<Resource> {
         .zip(&tier_names)
         .flat_map(|(tier, name)| {
             let needs = needs_of(tier, &chain.settings);
-            one_cluster(name, &[Some(tier)], chain, needs, members_of(tier))
+            let members = members_of(tier);
+            one_cluster(name, &[Some(tier)], chain, needs, members, Vec::new())
         });
     tiers.chain([over]).collect()
 }

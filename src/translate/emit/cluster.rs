@@ -11,6 +11,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
 use envoy_types::pb::envoy::extensions::clusters::common::dns::v3::DnsLookupFamily;
 use envoy_types::pb::envoy::extensions::clusters::dns::v3::{DnsCluster, dns_cluster::RefreshRate};
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 use envoy_types::util::pack_any;
 
 use super::tls::Sockets;
@@ -32,14 +33,26 @@ pub enum Discovery {
     Dns,
 }
 
+/// What goes over a cluster's connections.
+pub(super) struct Spoken {
+    pub protocol: Protocol,
+    pub sockets: Sockets,
+    /// What is done with each attempt of a request.
+    pub filters: Vec<HttpFilter>,
+}
+
 /// A cluster with everything but, for [`Discovery::Dns`], its load assignment.
 pub(super) fn cluster(
     name: &str,
     settings: &ChainSettings,
-    protocol: Protocol,
     discovery: Discovery,
-    sockets: Sockets,
+    spoken: Spoken,
 ) -> Cluster {
+    let Spoken {
+        protocol,
+        sockets,
+        filters,
+    } = spoken;
     let in_tls = !sockets.matches.is_empty();
     let mut cluster = Cluster {
         name: name.to_owned(),
@@ -61,7 +74,7 @@ pub(super) fn cluster(
         preconnect_policy: connection::preconnect_policy(settings.preconnect),
         transport_socket: sockets.default,
         transport_socket_matches: sockets.matches,
-        typed_extension_protocol_options: connection::protocol_options(settings, protocol),
+        typed_extension_protocol_options: connection::protocol_options(settings, protocol, filters),
         // An endpoint that is gone gets no request any more, whatever its health checks say.
         ignore_health_on_host_removal: true,
         ..Cluster::default()
@@ -93,7 +106,15 @@ pub(super) fn with_load_assignment(
 
 /// A cluster whose tiers are `clusters`, the first served first. Hosts, health and connections are
 /// theirs; the limit of retries and the panic threshold are looked up here.
-pub(super) fn aggregate(name: &str, settings: &ChainSettings, clusters: &[String]) -> Cluster {
+pub(super) fn aggregate(
+    name: &str,
+    settings: &ChainSettings,
+    clusters: &[String],
+    filters: Vec<HttpFilter>,
+) -> Cluster {
+    // What is spoken is for the tiers' clusters to say; Envoy wants a word beside filters.
+    let options = (!filters.is_empty())
+        .then(|| connection::protocol_options(settings, Protocol::Http1, filters));
     let config = ClusterConfig {
         clusters: clusters.to_vec(),
     };
@@ -104,6 +125,7 @@ pub(super) fn aggregate(name: &str, settings: &ChainSettings, clusters: &[String
         connect_timeout: Some(duration(settings.connect_timeout)),
         common_lb_config: Some(common_lb_config(settings)),
         circuit_breakers: Some(connection::circuit_breakers(&settings.circuit_breaker)),
+        typed_extension_protocol_options: options.unwrap_or_default(),
         ..Cluster::default()
     }
 }

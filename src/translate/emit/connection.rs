@@ -11,6 +11,7 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::PreconnectPolicy;
 use envoy_types::pb::envoy::config::cluster::v3::{CircuitBreakers, UpstreamConnectionOptions};
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::config::core::v3::socket_option;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 use envoy_types::pb::envoy::extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport;
 use envoy_types::pb::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
@@ -36,10 +37,11 @@ const SOL_SOCKET: i64 = 1;
 const SO_SNDBUF: i64 = 7;
 const SO_RCVBUF: i64 = 8;
 
-/// The protocol and its limits, as clusters carry them.
+/// The protocol and its limits, and the filters of requests, as clusters carry them.
 pub(super) fn protocol_options(
     settings: &ChainSettings,
     protocol: Protocol,
+    filters: Vec<HttpFilter>,
 ) -> HashMap<String, Any> {
     let http1 = core::Http1ProtocolOptions::default();
     let http2 = http2(&settings.http2);
@@ -50,14 +52,14 @@ pub(super) fn protocol_options(
         ..core::HttpProtocolOptions::default()
     };
     if settings.use_client_protocol {
-        return clients_own(http1, http2, Some(common));
+        return clients_own(http1, http2, Some(common), filters);
     }
     let config = match protocol {
         Protocol::Http1 => ProtocolConfig::HttpProtocolOptions(http1),
         Protocol::Http2 => ProtocolConfig::Http2ProtocolOptions(http2),
-        Protocol::Negotiated => return negotiated(http1, http2, Some(common)),
+        Protocol::Negotiated => return negotiated(http1, http2, Some(common), filters),
     };
-    spoken(config, Some(common))
+    spoken(config, Some(common), filters)
 }
 
 fn http2(http2: &Http2) -> core::Http2ProtocolOptions {

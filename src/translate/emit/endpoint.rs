@@ -1,5 +1,6 @@
 //! Endpoints: the tiers of a cluster as localities with priorities, and the forms of addresses.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use envoy_types::pb::envoy::config::core::v3 as core;
@@ -10,7 +11,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint as PbEndpoint, LbEndpoint, LocalityLbEndpoints,
 };
 
-use super::{health, tls};
+use super::{headers, health, tls};
 use crate::model::{
     Address, Chain, ChainSettings, Endpoint, Health, HealthCheck, Member, Probe, Probing, Switch,
     Tier,
@@ -30,11 +31,12 @@ pub(super) fn load_assignment(
     tiers: &[Option<&Tier>],
     chain: &Chain,
 ) -> ClusterLoadAssignment {
+    let with_headers = !chain.changed_headers().is_empty();
     ClusterLoadAssignment {
         cluster_name: cluster.to_owned(),
         endpoints: (0..)
             .zip(tiers)
-            .flat_map(|(priority, tier)| localities(*tier, priority, &chain.settings))
+            .flat_map(|(priority, tier)| localities(*tier, priority, &chain.settings, with_headers))
             .collect(),
         policy: Some(Policy {
             overprovisioning_factor: Some(uint32(overprovisioning_factor(chain.switch))),
@@ -72,11 +74,13 @@ pub fn members(tier: &Tier) -> Vec<(&Member, u32)> {
     members
 }
 
-/// A locality for each member, named for it; nothing of a tier that is not to serve.
+/// A locality for each member, named for it; nothing of a tier that is not to serve. `with_headers`
+/// where any member of the chain changes requests.
 fn localities(
     tier: Option<&Tier>,
     priority: u32,
     settings: &ChainSettings,
+    with_headers: bool,
 ) -> Vec<LocalityLbEndpoints> {
     let members = tier.map(members).unwrap_or_default();
     let Some(tier) = tier.filter(|_| !members.is_empty()) else {
@@ -95,7 +99,10 @@ fn localities(
             lb_endpoints: member
                 .endpoints
                 .iter()
-                .map(|endpoint| lb_endpoint(endpoint, member, tier, settings))
+                .map(|endpoint| LbEndpoint {
+                    metadata: metadata(member, with_headers),
+                    ..lb_endpoint(endpoint, tier, settings)
+                })
                 .collect(),
             load_balancing_weight: Some(uint32(weight)),
             priority,
@@ -104,12 +111,19 @@ fn localities(
         .collect()
 }
 
-fn lb_endpoint(
-    endpoint: &Endpoint,
-    member: &Member,
-    tier: &Tier,
-    settings: &ChainSettings,
-) -> LbEndpoint {
+/// What endpoints of a member say of themselves; `with_headers` where any member of the chain changes
+/// requests.
+fn metadata(member: &Member, with_headers: bool) -> Option<core::Metadata> {
+    let headers = with_headers.then(|| headers::metadata(&member.headers));
+    let said = headers.into_iter().flatten().chain(tls::metadata(member));
+    let filter_metadata: HashMap<_, _> = said.collect();
+    (!filter_metadata.is_empty()).then(|| core::Metadata {
+        filter_metadata,
+        ..core::Metadata::default()
+    })
+}
+
+fn lb_endpoint(endpoint: &Endpoint, tier: &Tier, settings: &ChainSettings) -> LbEndpoint {
     let status = match endpoint.health {
         Health::Unknown => core::HealthStatus::Unknown,
         Health::Unhealthy => core::HealthStatus::Unhealthy,
@@ -117,7 +131,6 @@ fn lb_endpoint(
     };
     LbEndpoint {
         health_status: status.into(),
-        metadata: tls::metadata(member),
         host_identifier: Some(HostIdentifier::Endpoint(PbEndpoint {
             address: Some(address(&endpoint.address)),
             hostname: endpoint.hostname.clone().unwrap_or_default(),

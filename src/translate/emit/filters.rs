@@ -38,17 +38,21 @@ use envoy_types::pb::envoy::r#type::v3::{FractionalPercent, fractional_percent::
 use envoy_types::pb::google::protobuf::{Any, UInt64Value};
 use envoy_types::util::pack_any;
 
-use super::{rate_limit, response_override};
+use super::{headers, rate_limit, rate_limit_service, response_override};
 use crate::model::{AbortStatus, Action, Bandwidth, Codec, Compression, Fault, Filters, Port};
+use crate::translate::RateLimitService;
 use crate::xds::wire::{boolean, duration, extension, uint32};
 
 const OVERRIDE: &str = "envoy.filters.http.custom_response";
 const FAULT: &str = "envoy.filters.http.fault";
 const RATE_LIMIT: &str = "envoy.filters.http.local_ratelimit";
+const GLOBAL_LIMIT: &str = "envoy.filters.http.ratelimit";
 const BUFFER: &str = "envoy.filters.http.buffer";
 /// One filter has one limit, so there are two.
 const REQUEST_BANDWIDTH: &str = "envoy.filters.http.bandwidth_limit.request";
 const RESPONSE_BANDWIDTH: &str = "envoy.filters.http.bandwidth_limit.response";
+
+const KEPT_HEADERS: &str = "envoy.filters.http.set_filter_state";
 
 /// In which endpoints report their use.
 const LOAD_REPORTS: [&str; 2] = ["endpoint-load-metrics", "endpoint-load-metrics-bin"];
@@ -60,7 +64,10 @@ const MIN_COMPRESSED: u32 = 30;
 
 /// The filters of a port's listener before the router, in the order in which requests pass them;
 /// answers pass them the other way round.
-pub(super) fn of_listener(port: &Port) -> impl Iterator<Item = HttpFilter> {
+pub(super) fn of_listener(
+    port: &Port,
+    service: Option<&RateLimitService>,
+) -> impl Iterator<Item = HttpFilter> {
     let buffer = Buffer {
         max_request_bytes: Some(uint32(UNUSED_BUFFER)),
     };
@@ -69,13 +76,19 @@ pub(super) fn of_listener(port: &Port) -> impl Iterator<Item = HttpFilter> {
         enable_mode: EnableMode::Disabled.into(),
         ..BandwidthLimit::default()
     };
-    let always = [
+    let refusing = [
         disabled(FAULT, HttpFault::default()),
-        // Before the buffer: what is not taken need not be kept.
         disabled(RATE_LIMIT, rate_limit::nothing()),
+    ];
+    // What is asked of another machine is the last of those that refuse. The buffer comes after them:
+    // what is not taken need not be kept.
+    let global =
+        service.map(|service| disabled(GLOBAL_LIMIT, rate_limit_service::nothing(service)));
+    let shaping = [
         disabled(BUFFER, buffer),
         disabled(REQUEST_BANDWIDTH, bandwidth.clone()),
         disabled(RESPONSE_BANDWIDTH, bandwidth),
+        disabled(KEPT_HEADERS, headers::kept([])),
     ];
     let compressors = compressors(port).into_iter();
     let compressors =
@@ -84,6 +97,7 @@ pub(super) fn of_listener(port: &Port) -> impl Iterator<Item = HttpFilter> {
     let overrides = asked(port)
         .any(|filters| !filters.overrides.is_empty())
         .then(|| disabled(OVERRIDE, CustomResponse::default()));
+    let always = refusing.into_iter().chain(global).chain(shaping);
     overrides.into_iter().chain(always).chain(compressors)
 }
 
@@ -96,8 +110,8 @@ fn asked(port: &Port) -> impl Iterator<Item = &Filters> {
     })
 }
 
-/// What a route switches on.
-pub(super) fn of_route(filters: &Filters) -> HashMap<String, Any> {
+/// What the route called `route` switches on.
+pub(super) fn of_route(route: &str, filters: &Filters) -> HashMap<String, Any> {
     let mut on: HashMap<String, Any> = HashMap::new();
     let mut add = |name: &str, config: Any| on.insert(name.to_owned(), config);
     if !filters.overrides.is_empty() {
@@ -109,6 +123,10 @@ pub(super) fn of_route(filters: &Filters) -> HashMap<String, Any> {
     }
     if let Some(limit) = &filters.rate_limit {
         add(RATE_LIMIT, pack_any(rate_limit::filter(limit)));
+    }
+    if !filters.global_limits.is_empty() {
+        let limits = rate_limit_service::of_route(route, &filters.global_limits);
+        add(GLOBAL_LIMIT, pack_any(limits));
     }
     if let Some(limit) = filters.request_buffer {
         let buffer = Buffer {
@@ -135,6 +153,9 @@ pub(super) fn of_route(filters: &Filters) -> HashMap<String, Any> {
         if let Some(limit) = limit {
             add(name, pack_any(bandwidth(limit, mode)));
         }
+    }
+    if !filters.kept_headers.is_empty() {
+        add(KEPT_HEADERS, pack_any(headers::kept(&filters.kept_headers)));
     }
     for compressor in chosen(filters) {
         let config = CompressorPerRoute {

@@ -27,7 +27,7 @@ use http_connection_manager::{
 use super::{filters, last_resort};
 use crate::model::Port;
 use crate::resource::ObjectName;
-use crate::translate::names;
+use crate::translate::{RateLimitService, names};
 use crate::xds::wire::{ads, boolean, duration, extension, socket_address, uint32};
 
 /// A listener waits for its routes for ever: taking up work without them would answer 404 to
@@ -71,9 +71,14 @@ const ROUTER_HEADERS: [&str; 12] = [
     "x-envoy-expected-rq-timeout-ms",
 ];
 
-/// The listener of `port`, bound at `address`.
-pub(super) fn listener(gateway: &ObjectName, port: &Port, address: IpAddr) -> Listener {
-    let manager = connection_manager(gateway, port);
+/// The listener of `port`, bound at `address`, with who counts for all proxies together.
+pub(super) fn listener(
+    gateway: &ObjectName,
+    port: &Port,
+    address: IpAddr,
+    service: Option<&RateLimitService>,
+) -> Listener {
+    let manager = connection_manager(gateway, port, service);
     Listener {
         name: names::listener(gateway, port.port),
         address: Some(socket_address(
@@ -94,7 +99,11 @@ pub(super) fn listener(gateway: &ObjectName, port: &Port, address: IpAddr) -> Li
     }
 }
 
-fn connection_manager(gateway: &ObjectName, port: &Port) -> HttpConnectionManager {
+fn connection_manager(
+    gateway: &ObjectName,
+    port: &Port,
+    service: Option<&RateLimitService>,
+) -> HttpConnectionManager {
     HttpConnectionManager {
         codec_type: CodecType::Auto.into(),
         stat_prefix: format!("http-{}", port.bind_port),
@@ -102,7 +111,9 @@ fn connection_manager(gateway: &ObjectName, port: &Port) -> HttpConnectionManage
             config_source: Some(ads(ROUTES_TIMEOUT)),
             route_config_name: names::route_config(gateway, port.port),
         })),
-        http_filters: filters::of_listener(port).chain([router()]).collect(),
+        http_filters: filters::of_listener(port, service)
+            .chain([router()])
+            .collect(),
         local_reply_config: last_resort::local_replies(port),
         upgrade_configs: vec![UpgradeConfig {
             upgrade_type: UPGRADE.into(),

@@ -102,7 +102,7 @@ fn descriptor((number, rule): (usize, &LimitRule)) -> LocalRateLimitDescriptor {
 }
 
 /// The entries of a request; none, where one of them is missing.
-fn actions((number, rule): (usize, &LimitRule)) -> Actions {
+pub(super) fn actions((number, rule): (usize, &LimitRule)) -> Actions {
     let matches = rule.matches.iter().enumerate();
     Actions {
         actions: matches

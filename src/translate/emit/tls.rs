@@ -87,11 +87,9 @@ pub(super) fn sockets<'a>(
 }
 
 /// What says in an endpoint's metadata that it is of a member with TLS of its own.
-pub(super) fn metadata(member: &Member) -> Option<core::Metadata> {
-    member.tls.as_ref().map(|_| core::Metadata {
-        filter_metadata: HashMap::from([(MATCH.to_owned(), criterion(member))]),
-        ..core::Metadata::default()
-    })
+pub(super) fn metadata(member: &Member) -> Option<(String, Struct)> {
+    let is_in_tls = member.tls.is_some();
+    is_in_tls.then(|| (MATCH.to_owned(), criterion(member)))
 }
 
 fn criterion(member: &Member) -> Struct {

@@ -52,6 +52,7 @@ pub(super) fn outcome(references: &mut [Reference], order: Option<&Arc<Order>>) 
     for tier in 0..count {
         refuse_other_protocols(references, tier);
         refuse_sockets_beside_names(references, tier);
+        refuse_other_headers(references, tier);
     }
     let counted = || references.iter().filter(|reference| reference.weight > 0);
     if counted().all(|reference| reference.failure.is_some()) {
@@ -153,6 +154,31 @@ fn refuse_sockets_beside_names(references: &mut [Reference], tier: usize) {
     }
 }
 
+/// Envoy knows an endpoint of a tier once, so what is changed of requests to it is one thing.
+fn refuse_other_headers(references: &mut [Reference], tier: usize) {
+    let in_tier = |reference: &Reference| {
+        reference.tier == Some(tier) && reference.weight > 0 && reference.failure.is_none()
+    };
+    for index in 1..references.len() {
+        let (before, rest) = references.split_at_mut(index);
+        let reference = &mut rest[0];
+        let same = |other: &&Reference| {
+            in_tier(other)
+                && (&other.kind, &other.object, other.port)
+                    == (&reference.kind, &reference.object, reference.port)
+        };
+        let differs = |other: &Reference| other.headers != reference.headers;
+        if in_tier(reference) && before.iter().find(same).is_some_and(differs) {
+            let message = format!(
+                "{} {} is twice in its tier, with different header filters: Envoy knows its endpoints once. Give it \
+                 a rule or a tier of its own.",
+                reference.kind, reference.object
+            );
+            reference.failure = Some((reasons::UNSUPPORTED_VALUE, message));
+        }
+    }
+}
+
 fn protocol_name(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Http1 => "HTTP/1.1",
@@ -172,6 +198,13 @@ impl Draft {
         members.sort_by_key(|reference| reference.index);
         let members = members.into_iter().map(named);
         names::ordered_chain(namespace, members, policy, &order.policy.object)
+    }
+
+    /// The request headers that any of its members changes.
+    pub(super) fn changed_headers(&self) -> BTreeSet<String> {
+        let references = self.tiers.iter().flatten();
+        let names = references.flat_map(|reference| reference.headers.names());
+        names.map(str::to_owned).collect()
     }
 
     /// The same, with Services' cluster IPs in place of their endpoints.
@@ -241,6 +274,7 @@ fn named(reference: &Reference) -> names::ChainMember<'_> {
         backend: &reference.object,
         port: reference.port,
         weight: reference.weight,
+        headers: &reference.headers,
     }
 }
 
@@ -253,5 +287,6 @@ fn member(reference: &Reference) -> Member {
         endpoints: endpoints.to_vec(),
         protocol: reference.protocol,
         tls: reference.tls.clone().filter(|_| usable),
+        headers: reference.headers.clone(),
     }
 }

@@ -170,10 +170,18 @@ pub(super) fn retry(tiers: usize) -> Retry {
         status_codes: Vec::new(),
         per_try_timeout: None,
         back_off: BACK_OFF,
-        // With one tier there is none to turn to.
-        attempts_per_tier: (tiers > 1).then_some(ATTEMPTS_PER_TIER),
+        attempts_per_tier: attempts_per_tier(tiers, retries(tiers, ATTEMPTS_PER_TIER)),
         body_limit: BODY_LIMIT,
     }
+}
+
+/// Attempts at a tier before the next where `retries` is said and this is not: fewer than by default
+/// where the last of `tiers` tiers would not be reached otherwise. With one tier there is none to turn
+/// to.
+pub(super) fn attempts_per_tier(tiers: usize, retries: u32) -> Option<u32> {
+    let others = u32::try_from(tiers).unwrap_or(u32::MAX).saturating_sub(1);
+    let most = retries.checked_div(others)?;
+    Some(most.clamp(1, ATTEMPTS_PER_TIER))
 }
 
 /// As many retries as give each of `tiers` tiers `per_tier` attempts, and one more.

@@ -18,7 +18,7 @@ use crate::problem::Problem;
 use crate::resource::traffic_policy::{BackendTrafficPolicySpec, MergeType};
 use crate::resource::{BackendTrafficPolicy, HttpRoute, Key, Kind, ObjectName};
 use crate::status::{Condition, reasons};
-use crate::translate::read::Reader;
+use crate::translate::{Options, read::Reader};
 
 /// All policies, by what they target.
 pub(super) struct Policies {
@@ -28,6 +28,8 @@ pub(super) struct Policies {
     merged: BTreeMap<(usize, usize), Merged>,
     pub guards: Guards,
     defaults: Settings,
+    /// Whether there is who counts for all proxies together.
+    has_limit_service: bool,
     /// What became of each policy at each of its targets.
     pub claims: Vec<Claim>,
 }
@@ -74,9 +76,11 @@ impl Policies {
         reader: &Reader<'_>,
         grants: &grants::Grants<'_>,
         guards: Guards,
+        options: &Options,
         problems: &mut Vec<Problem>,
     ) -> Self {
         let mut policies = Self {
+            has_limit_service: options.rate_limit_service.is_some(),
             policies: Vec::new(),
             targets: BTreeMap::new(),
             merged: BTreeMap::new(),
@@ -99,7 +103,7 @@ impl Policies {
         problems: &mut Vec<Problem>,
     ) {
         let key = Key::of(Kind::BackendTrafficPolicy, &policy.metadata);
-        let settings = Settings::of(&policy.spec);
+        let settings = Settings::of(&policy.spec, &key.object, self.has_limit_service);
         note(&key, &settings, problems);
         self.policies.push(Policy {
             key: key.clone(),
@@ -229,7 +233,7 @@ impl Policies {
                 let message = format!("Merged with {} it is no policy: {error}.", under.key);
                 vec![("mergeType".to_owned(), message)]
             })
-            .and_then(|spec| Settings::of(&spec));
+            .and_then(|spec| Settings::of(&spec, &over.key.object, self.has_limit_service));
         let (object, into) = (&over.key.object, &under.key.object);
         let name = if object.namespace == into.namespace {
             format!("{}+{}", object.name, into.name)

@@ -14,7 +14,7 @@ use super::backends::Backends;
 use super::grants::{From, Grants};
 use super::guards::Guards;
 use super::services::{self, ServiceEndpoints, Unusable};
-use crate::model::{Endpoint, Health, Protocol, Tls};
+use crate::model::{Endpoint, HeaderChanges, Health, Protocol, Tls};
 use crate::resource::{Key, Kind, ObjectName};
 use crate::status::reasons;
 use crate::translate::{Options, read::Reader};
@@ -45,6 +45,8 @@ pub(super) struct Reference {
     pub endpoints: Arc<[Endpoint]>,
     /// The same by the cluster IPs of Services, where that is something else.
     pub by_service: Option<Arc<[Endpoint]>>,
+    /// What is changed of requests that go to it.
+    pub headers: HeaderChanges,
     /// What the endpoints come from.
     pub sources: Vec<Key>,
     /// Why it cannot be used.
@@ -117,6 +119,7 @@ impl<'a, 's> References<'a, 's> {
             tls: None,
             endpoints: Arc::new([]),
             by_service: None,
+            headers: HeaderChanges::default(),
             sources: Vec::new(),
             failure: None,
             missing_service: None,

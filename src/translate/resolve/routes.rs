@@ -344,7 +344,7 @@ fn action(
     let name = draft.name(&key.object.namespace, *name);
     let order = draft.order.as_deref();
     let said = order.and_then(|order| order.retry.as_ref());
-    let mut retry = settings.retry(draft.tiers.len(), said);
+    let mut retry = settings.retry(draft.tiers.len(), rule.retry.as_ref(), said);
     if let Some(timeout) = rule.attempt_timeout {
         retry.per_try_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
     }
@@ -382,7 +382,7 @@ fn action(
         retry,
         hash: settings.hash.clone(),
         last_resort: order.and_then(|order| order.last_resort.clone()),
-        filters: settings.filters.clone(),
+        filters: settings.filters(draft.changed_headers()),
         upgrades: settings.upgrades.clone(),
         stat_prefix: settings.stat_prefix(key),
     }))

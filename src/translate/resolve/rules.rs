@@ -10,9 +10,11 @@ use gateway_api::apis::experimental::httproutes::{HttpRouteRules, HttpRouteRules
 
 use super::chain::{self, Outcome};
 use super::failover::Failovers;
+use super::headers;
 use super::matches::{self, Specificity};
 use super::order::Order;
 use super::refs::{Reference, References};
+use super::settings::{Refusals, RuleRetry};
 use crate::model::RouteMatch;
 use crate::problem::Problem;
 use crate::resource::{self, HttpRoute, Key};
@@ -31,6 +33,8 @@ pub(super) struct Rule<'a> {
     pub timeout: Option<Duration>,
     /// The longest one attempt may take; zero is no limit.
     pub attempt_timeout: Option<Duration>,
+    /// What it says of retries itself.
+    pub retry: Option<RuleRetry>,
 }
 
 /// A route's rules and what its conditions have to say of them.
@@ -64,8 +68,11 @@ pub(super) fn rules<'a>(
         let attempt_timeout = self::timeout(spec, &mut refusals, "backendRequest", |timeouts| {
             timeouts.backend_request.as_deref()
         });
+        let retry = spec.retry.as_ref();
+        let retry = retry.map(|retry| RuleRetry::of(retry, &mut refusals));
         let order = failovers.of(key, spec.name.as_deref());
-        let mut found = found(key, spec, order.map(AsRef::as_ref), references);
+        let order_of = order.map(AsRef::as_ref);
+        let mut found = found(key, spec, order_of, references, &mut refusals);
         let outcome = chain::outcome(&mut found, order);
         for reference in &found {
             if let Some((reason, message)) = &reference.failure {
@@ -100,6 +107,7 @@ pub(super) fn rules<'a>(
             outcome,
             timeout,
             attempt_timeout,
+            retry,
         });
     }
     rules
@@ -111,6 +119,7 @@ fn found(
     spec: &HttpRouteRules,
     order: Option<&Order>,
     references: &mut References<'_, '_>,
+    refusals: &mut Refusals,
 ) -> Vec<Reference> {
     let namespace = &key.object.namespace;
     let specs = spec.backend_refs.iter().flatten().enumerate();
@@ -119,6 +128,11 @@ fn found(
             let mut reference = references.resolve(namespace, index, spec);
             let tier = order.and_then(|order| order.tier_of(namespace, spec));
             reference.tier = tier.or(reference.tier);
+            let mut unusable = Refusals::new();
+            reference.headers = headers::changes(spec, &mut unusable);
+            let below = |field: String| format!("backendRefs[{index}].{field}");
+            let unusable = unusable.into_iter();
+            refusals.extend(unusable.map(|(field, message)| (below(field), message)));
             reference
         })
         .collect()
@@ -146,22 +160,12 @@ fn without_backends(
 }
 
 /// What a rule asks for that is not supported: field below the rule and message.
-fn unsupported(spec: &HttpRouteRules) -> Vec<(String, String)> {
+fn unsupported(spec: &HttpRouteRules) -> Refusals {
     let mut refusals = Vec::new();
     for (index, filter) in spec.filters.iter().flatten().enumerate() {
         let name = word(&filter.r#type);
         let message = format!("Filter {name} is not supported yet.");
         refusals.push((format!("filters[{index}]"), message));
-    }
-    for (reference, spec) in spec.backend_refs.iter().flatten().enumerate() {
-        for (index, filter) in spec.filters.iter().flatten().enumerate() {
-            let name = word(&filter.r#type);
-            let message = format!("Filter {name} of a backendRef is not supported yet.");
-            refusals.push((
-                format!("backendRefs[{reference}].filters[{index}]"),
-                message,
-            ));
-        }
     }
     if spec.session_persistence.is_some() {
         refusals.push((
@@ -169,22 +173,18 @@ fn unsupported(spec: &HttpRouteRules) -> Vec<(String, String)> {
             "Session persistence is not supported yet.".into(),
         ));
     }
-    if spec.retry.is_some() {
-        let message = "A rule's retry is not supported yet. Use retry of a BackendTrafficPolicy.";
-        refusals.push(("retry".into(), message.into()));
-    }
     refusals
 }
 
 /// A type as manifests write it.
-fn word(of: &impl serde::Serialize) -> String {
+pub(super) fn word(of: &impl serde::Serialize) -> String {
     let value = serde_json::to_value(of).unwrap_or_default();
     value.as_str().unwrap_or_default().to_owned()
 }
 
 fn usable_matches(
     spec: &HttpRouteRules,
-    refusals: &mut Vec<(String, String)>,
+    refusals: &mut Refusals,
 ) -> Vec<(usize, Specificity, RouteMatch)> {
     let specs = spec.matches.as_deref().unwrap_or_default();
     let count = specs.len().max(1);
@@ -205,7 +205,7 @@ fn usable_matches(
 
 fn timeout(
     spec: &HttpRouteRules,
-    refusals: &mut Vec<(String, String)>,
+    refusals: &mut Refusals,
     name: &str,
     pick: impl Fn(&HttpRouteRulesTimeouts) -> Option<&str>,
 ) -> Option<Duration> {

@@ -7,22 +7,27 @@
 mod balancer;
 mod failover;
 mod filters;
+mod global_limit;
 mod health;
 mod protocol;
 mod rate_limit;
 mod response_override;
 mod retry;
+mod rule_retry;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
+
+pub(super) use rule_retry::RuleRetry;
 
 use super::defaults;
 use crate::model::{
     Balancer, ChainSettings, CircuitBreaker, Dns, Filters, HashInput, LookupFamily, Preconnect,
     Retry, TcpKeepalive,
 };
-use crate::resource::Key;
 use crate::resource::failover_policy;
 use crate::resource::traffic_policy::{self as api, BackendTrafficPolicySpec};
+use crate::resource::{Key, ObjectName};
 
 /// A field that cannot be honoured, below `spec`, and why.
 pub(super) type Refusals = Vec<(String, String)>;
@@ -35,7 +40,7 @@ pub(super) struct Settings {
     pub stream_idle_timeout: Option<Duration>,
     pub max_stream_duration: Option<Duration>,
     pub hash: Vec<HashInput>,
-    pub filters: Filters,
+    filters: Filters,
     pub upgrades: Option<Vec<String>>,
     /// Whether requests go to Services' cluster IPs.
     pub by_service: bool,
@@ -61,17 +66,29 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What a policy asks for, or what of it cannot be honoured.
-    pub(super) fn of(spec: &BackendTrafficPolicySpec) -> Result<Self, Refusals> {
+    /// What the policy `name` asks for, or what of it cannot be honoured. `has_limit_service` where there
+    /// is who counts for all proxies together.
+    pub(super) fn of(
+        spec: &BackendTrafficPolicySpec,
+        name: &ObjectName,
+        has_limit_service: bool,
+    ) -> Result<Self, Refusals> {
         let mut refusals = Refusals::new();
         if spec.admission_control.is_some() {
             let why = "is not supported: Envoy counts all tiers of a chain together, and would turn \
                        requests away from a standby for what the active tier did";
             refuse(&mut refusals, "admissionControl", why);
         }
+        let global_limits = spec
+            .rate_limit
+            .as_ref()
+            .map(|limit| global_limit::global(limit, name, has_limit_service, &mut refusals));
         let mut settings = Self {
             retry: spec.retry.clone(),
-            filters: filters::of(spec, &mut refusals),
+            filters: Filters {
+                global_limits: global_limits.unwrap_or_default(),
+                ..filters::of(spec, &mut refusals)
+            },
             upgrades: upgrades(spec, &mut refusals),
             by_service: spec.routing_type == Some(api::RoutingType::Service),
             route_stat_name: route_stat_name(spec, &mut refusals),
@@ -121,17 +138,40 @@ impl Settings {
         Some(name).filter(|name| !name.is_empty())
     }
 
-    /// When and how often requests to a chain of `tiers` tiers are tried again, where a
-    /// FailoverPolicy says this.
-    pub(super) fn retry(&self, tiers: usize, failover: Option<&failover_policy::Retry>) -> Retry {
+    /// What is done with a rule's requests; `kept_headers` are those that its references change.
+    pub(super) fn filters(&self, kept_headers: BTreeSet<String>) -> Filters {
+        Filters {
+            kept_headers,
+            ..self.filters.clone()
+        }
+    }
+
+    /// When and how often requests to a chain of `tiers` tiers are tried again, where its rule and a
+    /// FailoverPolicy say this: the rule goes over the policy of these settings, a FailoverPolicy over
+    /// both, field by field.
+    pub(super) fn retry(
+        &self,
+        tiers: usize,
+        rule: Option<&RuleRetry>,
+        failover: Option<&failover_policy::Retry>,
+    ) -> Retry {
         let spec = self.retry.as_ref();
         let mut retry = match spec {
             None => defaults::retry(tiers),
             Some(retry) => retry::retry(retry, tiers),
         };
+        if let Some(rule) = rule {
+            rule.apply(&mut retry);
+        }
+        let is_counted = spec.is_some_and(|spec| spec.num_retries.is_some())
+            || rule.is_some_and(|rule| rule.attempts.is_some());
         if let Some(failover) = failover {
-            let is_counted = spec.is_some_and(|spec| spec.num_retries.is_some());
             failover::apply(failover, tiers, is_counted, &mut retry);
+        }
+        let is_paced = spec.is_some_and(|spec| spec.num_attempts_per_priority.is_some())
+            || failover.is_some_and(|failover| failover.next_tier.is_some());
+        if !is_paced {
+            retry.attempts_per_tier = defaults::attempts_per_tier(tiers, retry.retries);
         }
         retry
     }

@@ -147,6 +147,7 @@ impl Locum {
             listen: [127, 0, 0, 1].into(),
             allow_local_backends: true,
             cluster_domain: "cluster.local".into(),
+            rate_limit_service: None,
             addresses: GatewayAddresses::Listeners,
         };
         let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());

@@ -2,6 +2,8 @@
 //! `faultInjection`, `bandwidthLimit`, `compressor`; and, in files of their own, `rateLimit` and
 //! `responseOverride`.
 
+use std::collections::BTreeSet;
+
 use super::{Refusals, balancer, is_token, positive, rate_limit, refuse, response_override};
 use crate::model::{AbortStatus, Bandwidth, Codec, Compression, Fault, Filters};
 use crate::resource::traffic_policy::{
@@ -28,6 +30,7 @@ pub(super) fn of(spec: &BackendTrafficPolicySpec, refusals: &mut Refusals) -> Fi
             .rate_limit
             .as_ref()
             .and_then(|limit| rate_limit::local(limit, refusals)),
+        global_limits: Vec::new(),
         request_buffer: spec
             .request_buffer
             .and_then(|buffer| request_buffer(buffer, refusals)),
@@ -44,6 +47,8 @@ pub(super) fn of(spec: &BackendTrafficPolicySpec, refusals: &mut Refusals) -> Fi
         }),
         compression: compression(spec, refusals),
         overrides: response_override::overrides(&spec.response_override, refusals),
+        // What the rule's references change is not the policy's to say.
+        kept_headers: BTreeSet::new(),
         hides_load_reports: balancer::hides_load_reports(spec.load_balancer.as_ref()),
     }
 }

@@ -14,14 +14,9 @@ use crate::translate::resolve::expressions;
 /// Envoy's largest cost of a request.
 const MAX_COST: u64 = 1_000_000_000;
 
-/// The limits that each proxy counts for itself; those of all proxies together are refused.
+/// The limits that each proxy counts for itself.
 pub(super) fn local(spec: &api::RateLimit, refusals: &mut Refusals) -> Option<RateLimit> {
     let counts = |which| spec.r#type.is_none_or(|one| one == which);
-    let wants_global = spec.global.is_some() || spec.r#type == Some(RateLimitType::Global);
-    if wants_global && counts(RateLimitType::Global) {
-        let why = "needs a rate limit service, which Locum does not talk to. Use local";
-        refuse(refusals, "rateLimit.global", why);
-    }
     if spec.r#type == Some(RateLimitType::Local) && spec.local.is_none() {
         refuse(
             refusals,
@@ -44,6 +39,10 @@ pub(super) fn local(spec: &api::RateLimit, refusals: &mut Refusals) -> Option<Ra
     let mut has_default = false;
     for (index, rule) in local.rules.iter().enumerate() {
         let field = format!("rateLimit.local.rules[{index}]");
+        if rule.shared == Some(true) {
+            let why = "is not supported: a proxy counts each route on its own";
+            refuse(refusals, &format!("{field}.shared"), why);
+        }
         let found = self::rule(rule, &field, refusals);
         if !rule.client_selectors.is_empty() {
             limits.rules.push(found);
@@ -72,21 +71,9 @@ pub(super) fn local(spec: &api::RateLimit, refusals: &mut Refusals) -> Option<Ra
     Some(limits)
 }
 
-fn rule(rule: &RateLimitRule, field: &str, refusals: &mut Refusals) -> LimitRule {
-    if rule.shared == Some(true) {
-        let why = "is not supported: a proxy counts each route on its own";
-        refuse(refusals, &format!("{field}.shared"), why);
-    }
+pub(super) fn rule(rule: &RateLimitRule, field: &str, refusals: &mut Refusals) -> LimitRule {
     let cost = rule.cost.as_ref().and_then(|cost| cost.request.as_ref());
-    if cost.is_some_and(|cost| cost.from == api::CostFrom::Metadata) {
-        let why = "is not supported: nothing writes metadata";
-        refuse(refusals, &format!("{field}.cost.request.metadata"), why);
-    }
-    let cost = cost.and_then(|cost| cost.number);
-    if cost.is_some_and(|cost| cost > MAX_COST) {
-        let why = "must be at most 1000000000";
-        refuse(refusals, &format!("{field}.cost.request.number"), why);
-    }
+    let cost = cost.and_then(|cost| self::cost(cost, &format!("{field}.cost.request"), refusals));
     let mut matches = Vec::new();
     for (index, selector) in rule.client_selectors.iter().enumerate() {
         let field = format!("{field}.clientSelectors[{index}]");
@@ -109,6 +96,19 @@ fn rule(rule: &RateLimitRule, field: &str, refusals: &mut Refusals) -> LimitRule
             .x_rate_limit_headers
             .map(|headers| headers == RateLimitHeaders::DraftVersion03),
     }
+}
+
+/// How much something counts; nothing where that is not said.
+pub(super) fn cost(cost: &api::CostSpecifier, field: &str, refusals: &mut Refusals) -> Option<u64> {
+    if cost.from == api::CostFrom::Metadata {
+        let why = "is not supported: nothing writes metadata";
+        refuse(refusals, &format!("{field}.metadata"), why);
+    }
+    if cost.number.is_some_and(|cost| cost > MAX_COST) {
+        let why = "must be at most 1000000000";
+        refuse(refusals, &format!("{field}.number"), why);
+    }
+    cost.number
 }
 
 fn limit(value: &LimitValue) -> Limit {

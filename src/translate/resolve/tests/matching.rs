@@ -145,7 +145,7 @@ fn what_a_rule_asks_for_and_cannot_have_is_refused() {
             "filters[0]",
         ),
         ("sessionPersistence: { type: Cookie }", "sessionPersistence"),
-        ("retry: { attempts: 3 }", "retry"),
+        ("retry: { backoff: 0s }", "retry.backoff"),
     ];
     for (field, path) in unsupported {
         let web = route("name: web", "", &["{ path: { value: / } }"])

@@ -387,8 +387,9 @@ fn a_policys_retry_wins_field_by_field() {
 fn retries_that_do_not_reach_the_standby_are_a_warning() {
     for (spec, warned) in [
         ("retry: { numRetries: 0 }", true),
-        ("retry: { numRetries: 1 }", true),
+        ("retry: { numRetries: 1 }", false),
         ("retry: { numRetries: 1, numAttemptsPerPriority: 1 }", false),
+        ("retry: { numRetries: 1, numAttemptsPerPriority: 2 }", true),
         ("retry: { numRetries: 2 }", false),
     ] {
         let reasons = with(&policy("a", ROUTE, spec)).reasons();
