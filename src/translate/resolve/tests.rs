@@ -10,3 +10,4 @@ mod matching;
 mod policies;
 mod readiness;
 mod references;
+mod warnings;
