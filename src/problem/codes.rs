@@ -83,7 +83,7 @@ pub const CODES: [Code; 18] = [
         title: "The ejection limit keeps a tier from being taken out",
         why: "Envoy takes out so many percent of a cluster's endpoints, all its tiers counted together and \
               rounded down. The endpoints beyond that stay in, whatever they answer, and as long as one is in, \
-              requests go to it.",
+              requests go to it. A name counts as one endpoint here, as many as it resolves to in Envoy.",
         mend: "Write healthCheck.passive.maxEjectionPercent: 100 in the BackendTrafficPolicy.",
         stands_against: true,
     },
