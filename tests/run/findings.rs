@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{CLASS, locum};
+use crate::harness::{CLASS, Stage, ask, backend, free_port, locum, until};
 
 const LIMIT: &str = "      maxEjectionPercent: 100\n";
 
@@ -124,6 +124,55 @@ fn the_page_with_envoy_gateways_ejection_limit_is_not_ready_to_fail_over() {
         message.starts_with("LOC202: maxEjectionPercent 10 lets 0 of 2"),
         "{message}"
     );
+}
+
+/// A route to a backend that refuses connections and one that stands by, without retries, under a
+/// limit of what may be ejected.
+fn limited(name: &str, limit: u32) -> String {
+    format!(
+        "---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: {name}}}\n\
+         spec:\n  parentRefs: [{{name: eg}}]\n  rules:\n  - matches: [{{path: {{value: /{name}}}}}]\n    \
+         backendRefs:\n    - {{group: gateway.envoyproxy.io, kind: Backend, name: dead}}\n    \
+         - {{group: gateway.envoyproxy.io, kind: Backend, name: standby}}\n\
+         ---\napiVersion: gateway.envoyproxy.io/v1alpha1\nkind: BackendTrafficPolicy\nmetadata: {{name: {name}}}\n\
+         spec:\n  targetRefs: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, name: {name}}}]\n  \
+         retry: {{numRetries: 0}}\n  healthCheck:\n    passive:\n      maxEjectionPercent: {limit}\n      \
+         consecutive5XxErrors: 1\n      baseEjectionTime: 60s\n"
+    )
+}
+
+#[test]
+fn what_is_said_to_be_kept_in_stays_in_a_real_envoy_and_the_rest_goes() {
+    let port = free_port();
+    let (dead, standby) = (free_port(), backend("standby"));
+    let stage = Stage::empty();
+    let text = format!(
+        "{CLASS}---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: eg}}\n\
+         spec: {{gatewayClassName: locum, listeners: [{{name: http, protocol: HTTP, port: {port}}}]}}\n\
+         ---\napiVersion: gateway.envoyproxy.io/v1alpha1\nkind: Backend\nmetadata: {{name: dead}}\n\
+         spec: {{endpoints: [{{ip: {{address: 127.0.0.1, port: {dead}}}}}]}}\n\
+         ---\napiVersion: gateway.envoyproxy.io/v1alpha1\nkind: Backend\nmetadata: {{name: standby}}\n\
+         spec: {{fallback: true, endpoints: [{{ip: {{address: 127.0.0.1, port: {standby}}}}}]}}\n{}{}",
+        limited("low", 49),
+        limited("enough", 50),
+    );
+    stage.write("all.yaml", &text);
+    let found = problems(&stage.manifests());
+    let kept: Vec<&Value> = found
+        .iter()
+        .filter(|found| found["code"] == "LOC202")
+        .map(|found| &found["object"]["name"])
+        .collect();
+    assert_eq!(kept, ["low"], "{found:#?}");
+    let _locum = stage.run();
+    until("the standby takes over", || {
+        ask(port, "/enough") == Some((200, "standby".into()))
+    });
+    // More than took the other one out.
+    for _ in 0..20 {
+        let (status, _) = ask(port, "/low").unwrap();
+        assert_eq!(status, 503);
+    }
 }
 
 #[test]
