@@ -3,6 +3,8 @@
 //! A problem is a value, not an error: translation notes it and goes on. Where a problem has a form
 //! in a status, the same words stand in a [`crate::status::Condition`].
 
+pub mod codes;
+
 use std::fmt;
 
 use serde::Serialize;
@@ -32,8 +34,10 @@ pub struct Problem {
     pub field: String,
     /// A stable CamelCase word, Gateway API's reason where it has one.
     pub reason: &'static str,
-    /// What is wrong and what to do about it, one sentence each.
+    /// What is wrong and, where there is no `mend`, what to do about it, one sentence each.
     pub message: String,
+    /// What to write, and where; every problem with a code of [`codes`] has it.
+    pub mend: String,
 }
 
 impl Problem {
@@ -45,6 +49,7 @@ impl Problem {
             field: field.into(),
             reason,
             message,
+            mend: String::new(),
         }
     }
 
@@ -54,6 +59,26 @@ impl Problem {
             severity: Severity::Warning,
             ..Self::error(object, field, reason, message)
         }
+    }
+
+    /// A note on `field` of `object`.
+    pub fn note(object: &Key, field: &str, reason: &'static str, message: String) -> Self {
+        Self {
+            severity: Severity::Note,
+            ..Self::error(object, field, reason, message)
+        }
+    }
+
+    /// The same, with what to write in order to mend it.
+    #[must_use]
+    pub fn with_mend(mut self, mend: impl Into<String>) -> Self {
+        self.mend = mend.into();
+        self
+    }
+
+    /// Its stable code: see [`codes::of`].
+    pub fn code(&self) -> &'static str {
+        codes::of(self.reason)
     }
 }
 
@@ -80,6 +105,10 @@ impl fmt::Display for Problem {
         if !self.field.is_empty() {
             write!(f, ": {}", self.field)?;
         }
-        write!(f, ": {} ({})", self.message, self.reason)
+        write!(f, ": {}", self.message)?;
+        if !self.mend.is_empty() {
+            write!(f, " {}", self.mend)?;
+        }
+        write!(f, " ({})", self.reason)
     }
 }

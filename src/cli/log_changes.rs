@@ -35,9 +35,12 @@ pub(super) async fn log_changes(mut states: watch::Receiver<Arc<State>>) {
 fn log(problem: &Located) {
     let json = problem.to_json();
     let file = json.file.as_ref().map(|file| file.display().to_string());
-    let (kind, namespace, name) = (json.kind, json.namespace, json.name);
-    let (line, field, reason) = (json.line, json.field, json.reason);
-    let message = json.message;
+    let object = json.object.as_ref();
+    let kind = object.map(|object| object.kind.as_str());
+    let namespace = object.and_then(|object| object.namespace.as_deref());
+    let name = object.map(|object| object.name.as_str());
+    let (line, field, reason, code) = (json.line, json.field, json.reason, json.code);
+    let message = problem.sentences();
     // The level of an event has to be known when Locum is compiled.
     macro_rules! log {
         ($level:ident) => {
@@ -49,6 +52,7 @@ fn log(problem: &Located) {
                 name,
                 field,
                 reason,
+                code,
                 "{message}"
             )
         };

@@ -1,4 +1,5 @@
-//! How a problem is written for a person: `file:line: field: severity: message (reason)`.
+//! How a problem is written for a person: `file:line: field: severity: message (reason)`, with the
+//! code before the reason where it has one of its own.
 
 use super::output::Style;
 use crate::pipeline::Located;
@@ -25,16 +26,18 @@ pub(super) fn line(problem: &Located, style: Style) -> String {
         Severity::Warning => style.warning(problem.severity),
         Severity::Note => style.faint(problem.severity),
     };
-    let Located {
-        reason, message, ..
-    } = problem;
+    let code = match problem.code() {
+        code if code == problem.reason => code.to_owned(),
+        code => format!("{code} {}", problem.reason),
+    };
     format!(
-        "{}: {field}{severity}: {object}{message} ({reason})",
-        style.strong(place)
+        "{}: {field}{severity}: {object}{} ({code})",
+        style.strong(place),
+        problem.sentences()
     )
 }
 
-/// How many problems of each severity there are, in words.
+/// How many problems of each severity there are, in words. Notes alone are no problems.
 pub(super) fn counts(problems: &[Located]) -> String {
     let said: Vec<String> = [Severity::Error, Severity::Warning, Severity::Note]
         .into_iter()
@@ -49,9 +52,10 @@ pub(super) fn counts(problems: &[Located]) -> String {
             }
         })
         .collect();
-    if said.is_empty() {
-        "no problems".into()
-    } else {
-        said.join(", ")
-    }
+    let is_clean = problems
+        .iter()
+        .all(|problem| problem.severity == Severity::Note);
+    let clean = is_clean.then(|| "no problems".to_owned());
+    let said: Vec<String> = clean.into_iter().chain(said).collect();
+    said.join(", ")
 }

@@ -20,6 +20,7 @@ use crate::problem::Severity;
 use crate::proxy::{Addresses, Phase, Proxies, Proxy};
 use crate::resource::ObjectName;
 use crate::serving;
+use crate::status::reasons;
 
 /// Tells a person what happens.
 #[derive(Debug)]
@@ -119,11 +120,14 @@ impl Reporter {
         lines
     }
 
-    /// The problems that are new and those that are mended. Notes are for `check`.
+    /// The problems that are new and those that are mended. Notes are for `check`, but for one that
+    /// says why nothing may be served here.
     fn problem_lines(&mut self, state: &State) -> Vec<String> {
         let problems = state.located_problems().into_iter();
         let now: BTreeSet<Located> = problems
-            .filter(|problem| problem.severity > Severity::Note)
+            .filter(|problem| {
+                problem.severity > Severity::Note || problem.reason == reasons::LEFT_TO_DNS
+            })
             .collect();
         let new = now.difference(&self.told.problems);
         let mut lines: Vec<String> = new.map(|problem| line(problem, self.style)).collect();

@@ -97,7 +97,8 @@ pub const DEPRECATED_FIELD: &str = "DeprecatedField";
 /// A policy that guards its targets is not supported yet: they are closed.
 pub const GUARD_NOT_SUPPORTED: &str = "GuardNotSupported";
 
-// Chains that serve now, and may or may not when they must.
+// Chains that serve now, and may or may not when they must. Each has a code and a text in
+// `problem/codes.rs`.
 pub const READY: &str = "Ready";
 /// The standby serves, and nothing is behind it.
 pub const ACTIVE_WITHOUT_ENDPOINTS: &str = "ActiveWithoutEndpoints";
@@ -106,7 +107,17 @@ pub const STANDBY_WITHOUT_ENDPOINTS: &str = "StandbyWithoutEndpoints";
 pub const TIER_DRAINED: &str = "TierDrained";
 /// A tier's own health check where nothing is probed.
 pub const NOT_PROBED: &str = "NotProbed";
-pub const EJECTION_LIMIT_TOO_LOW: &str = "EjectionLimitTooLow";
-pub const RETRIES_DO_NOT_REACH_STANDBY: &str = "RetriesDoNotReachStandby";
-pub const ENDPOINT_IN_TWO_TIERS: &str = "EndpointInTwoTiers";
 pub const DETECTION_OFF: &str = "DetectionOff";
+pub const EJECTION_LIMIT_TOO_LOW: &str = "EjectionLimitTooLow";
+pub const EJECTION_LIMIT_LEFT_OUT: &str = "EjectionLimitLeftOut";
+pub const THRESHOLD_OF_ONE: &str = "ThresholdOfOne";
+pub const HANG_NOT_FOUND: &str = "HangNotFound";
+/// Only the time limit of the whole request finds one.
+pub const HANG_FOUND_LATE: &str = "HangFoundLate";
+pub const RETRIES_OFF: &str = "RetriesOff";
+pub const RETRIES_DO_NOT_REACH_STANDBY: &str = "RetriesDoNotReachStandby";
+pub const BREAKER_BELOW_RETRIES: &str = "BreakerBelowRetries";
+pub const ENDPOINT_IN_TWO_TIERS: &str = "EndpointInTwoTiers";
+pub const POLICY_OVERRIDDEN: &str = "PolicyOverridden";
+/// A name that no resolver knows, as far as `check --resolve` was told.
+pub const NAME_NOT_RESOLVED: &str = "NameNotResolved";

@@ -79,14 +79,14 @@ pub fn resolve(reader: &Reader<'_>, options: &Options) -> Resolution {
         policies: &policies,
         failovers: &failovers,
     };
-    let parents = routes::place_all(&mut routing, &mut served, &mut statuses, &mut problems);
+    let placed = routes::place_all(&mut routing, &mut served, &mut statuses, &mut problems);
     for claims in [&policies.claims, &failovers.claims, &guarded] {
         let controller = |name: &_| served.controller(name);
         ancestors::add_statuses(
             claims,
             &policies,
             reader,
-            &parents,
+            &placed,
             controller,
             &mut statuses,
         );

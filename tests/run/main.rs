@@ -9,6 +9,7 @@ mod certs;
 mod check;
 mod debug;
 mod faults;
+mod findings;
 mod gateways;
 mod harness;
 mod lifecycle;

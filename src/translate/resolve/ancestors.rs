@@ -2,13 +2,16 @@
 //! the route says it. Of what routes send requests to, the ancestors are the Gateways of these
 //! routes.
 //!
-//! In: what became of each policy at each target, the parents of the routes, and who refers to whom.
+//! In: what became of each policy at each target, the parents of the routes and what stands against
+//! their failover, and who refers to whom.
 //! Out: the policies' statuses.
 
 use std::collections::BTreeMap;
 
 use super::overlaps::Overlaps;
 use super::policies::Policies;
+use super::readiness::Readiness;
+use super::routes::Placed;
 use crate::resource::{HttpRoute, Key, Kind, ObjectName};
 use crate::status::reasons::{self, kind};
 use crate::status::{AncestorStatus, Condition, ParentRef, Status, StatusBody, Statuses};
@@ -42,16 +45,17 @@ pub(super) type Ancestor = (ParentRef, String);
 /// The parents of each route.
 pub(super) type ParentsByRoute = BTreeMap<ObjectName, Vec<Ancestor>>;
 
-/// Adds the statuses of policies. `controller` says as what a Gateway is served, nothing for one
+/// Adds the statuses of policies, whose routes are `placed`. `controller` says as what a Gateway is served, nothing for one
 /// that is not.
 pub(super) fn add_statuses(
     claims: &[Claim],
     policies: &Policies,
     reader: &Reader<'_>,
-    parents: &ParentsByRoute,
+    placed: &Placed,
     controller: impl Fn(&ObjectName) -> Option<String>,
     statuses: &mut Statuses,
 ) {
+    let parents = &placed.parents;
     let mut entries: BTreeMap<&Key, (Option<i64>, BTreeMap<Ancestor, Entry<'_>>)> = BTreeMap::new();
     for claim in claims {
         let ancestors = match claim.target.kind {
@@ -84,12 +88,18 @@ pub(super) fn add_statuses(
         }
     }
     for (policy, (generation, ancestors)) in entries {
+        let ready = placed.readiness.get(policy);
         let mut ancestors: Vec<AncestorStatus> = ancestors
             .into_iter()
-            .map(|((ancestor, controller_name), entry)| AncestorStatus {
-                ancestor,
-                controller_name,
-                conditions: entry.conditions(),
+            .map(|(ancestor, entry)| {
+                let readiness = ready.and_then(|ready| ready.get(&ancestor));
+                let ready = readiness.and_then(Readiness::condition);
+                let (ancestor, controller_name) = ancestor;
+                AncestorStatus {
+                    ancestor,
+                    controller_name,
+                    conditions: entry.conditions().into_iter().chain(ready).collect(),
+                }
             })
             .collect();
         ancestors

@@ -360,13 +360,14 @@ fn left_to_dns(
         .filter_map(|(index, endpoint)| {
             let fqdn = endpoint.fqdn.as_ref()?;
             let name = fqdn.hostname.trim_end_matches('.');
-            let (reason, message) =
+            let field = format!("spec.endpoints[{index}].fqdn.hostname");
+            let found =
                 if let Some(service) = missing(endpoint, namespace, reader, grants, options) {
                     let message = format!(
                         "Service {service} does not exist, so {name} is left to DNS, and nothing is served \
                          where DNS does not know it either."
                     );
-                    (reasons::SERVICE_NOT_FOUND, message)
+                    Problem::warning(key, &field, reasons::SERVICE_NOT_FOUND, message)
                 } else {
                     let service = in_cluster(name, &options.cluster_domain)?;
                     reader.get::<Service>(&service.namespace, &service.name)?;
@@ -377,10 +378,9 @@ fn left_to_dns(
                         "Service {service} has no EndpointSlice, so {name} is left to DNS. Where no DNS knows \
                          it, it serves nothing until there is an EndpointSlice."
                     );
-                    (reasons::LEFT_TO_DNS, message)
+                    Problem::note(key, &field, reasons::LEFT_TO_DNS, message)
                 };
-            let field = format!("spec.endpoints[{index}].fqdn.hostname");
-            Some(Problem::warning(key, &field, reason, message))
+            Some(found)
         })
         .collect()
 }

@@ -14,7 +14,7 @@ use gateway_api::apis::experimental::httproutes::HttpRouteRules;
 use super::ancestors::Claim;
 use super::order::{Misfit, Order};
 use super::targets::{Target, has_section, oldest_first};
-use crate::problem::Problem;
+use crate::problem::{Problem, Severity};
 use crate::resource::{FailoverPolicy, HttpRoute, Key, Kind};
 use crate::status::{Condition, reasons};
 use crate::translate::read::Reader;
@@ -58,6 +58,7 @@ impl Failovers {
         for given in given {
             failovers.fit(given, reader, problems);
         }
+        failovers.note_overridden(reader, problems);
         failovers
     }
 
@@ -167,6 +168,39 @@ impl Failovers {
             Condition::yes(kind, reasons::ACCEPTED, message)
         };
         self.claim(policy, &order, target, condition);
+    }
+
+    /// Notes the policies of whole routes some of whose rules have their own.
+    fn note_overridden(&self, reader: &Reader<'_>, problems: &mut Vec<Problem>) {
+        let of_routes = self.held.iter().filter(|((_, rule), _)| rule.is_none());
+        for ((key, _), held) in of_routes {
+            let (namespace, name) = (&key.object.namespace, &key.object.name);
+            let Some(route) = reader.get::<HttpRoute>(namespace, name) else {
+                continue;
+            };
+            let rules = route.spec.rules.as_deref().unwrap_or_default();
+            let names = rules.iter().filter_map(|rule| rule.name.as_deref());
+            let own: Vec<&str> = names
+                .filter(|rule| self.held(key, Some(rule)).is_some())
+                .collect();
+            if own.is_empty() {
+                continue;
+            }
+            let mut message = format!(
+                "Rule(s) {} of {key} have policies of their own, of which each holds alone there.",
+                own.join(", ")
+            );
+            let mut severity = Severity::Note;
+            if own.len() == rules.len() {
+                message.push_str(" That is all of them, so this one does nothing there.");
+                severity = Severity::Warning;
+            }
+            let policy = &held.order.policy;
+            let reason = reasons::POLICY_OVERRIDDEN;
+            let found = Problem::note(policy, "spec.targetRefs", reason, message);
+            let mend = "Repeat what is to hold in the rules' policies, or delete those.";
+            problems.push(Problem { severity, ..found }.with_mend(mend));
+        }
     }
 
     /// Why the tiers do not fit one of the rules that the policy is for.

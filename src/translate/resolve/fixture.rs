@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Resolution, resolve};
 use crate::model::{Action, Chain, ChainName, Forward, Gateway, VirtualHost};
+use crate::problem::{Problem, Severity};
 use crate::resource::parse::parse;
 use crate::resource::{Key, Kind, Object, ObjectName};
 use crate::status::{Condition, StatusBody};
@@ -61,11 +62,13 @@ pub(super) fn resolved_after(yaml: &str, mut edit: impl FnMut(&mut Object)) -> R
     resolve(&Reader::new(&store), &options())
 }
 
-/// What the objects of a YAML text resolve to.
+/// What the objects of a YAML text resolve to, errors first.
 pub(super) fn resolved(yaml: &str) -> Resolution {
     let store = store(yaml);
     let mut resolution = resolve(&Reader::new(&store), &options());
-    resolution.problems.sort();
+    resolution
+        .problems
+        .sort_by(|one, other| (other.severity, one).cmp(&(one.severity, other)));
     resolution
 }
 
@@ -246,9 +249,19 @@ impl Resolution {
         (condition.holds, condition.reason)
     }
 
-    /// The reasons of the problems, each once.
+    /// The problems with this reason.
+    pub(super) fn found(&self, reason: &str) -> Vec<&Problem> {
+        let problems = self.problems.iter();
+        problems
+            .filter(|problem| problem.reason == reason)
+            .collect()
+    }
+
+    /// The reasons of the problems, each once; notes are none.
     pub(super) fn reasons(&self) -> Vec<&'static str> {
-        let mut reasons: Vec<_> = self.problems.iter().map(|problem| problem.reason).collect();
+        let problems = self.problems.iter();
+        let problems = problems.filter(|problem| problem.severity > Severity::Note);
+        let mut reasons: Vec<_> = problems.map(|problem| problem.reason).collect();
         reasons.sort_unstable();
         reasons.dedup();
         reasons

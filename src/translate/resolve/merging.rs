@@ -34,7 +34,8 @@ pub(super) fn merged(
     serde_json::from_value(Value::Object(spec)).map_err(|error| error.to_string())
 }
 
-fn fields(spec: &BackendTrafficPolicySpec) -> Map<String, Value> {
+/// What a policy says, without where it holds.
+pub(super) fn fields(spec: &BackendTrafficPolicySpec) -> Map<String, Value> {
     let Ok(Value::Object(mut fields)) = serde_json::to_value(spec) else {
         unreachable!("a spec is an object");
     };

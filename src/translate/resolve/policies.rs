@@ -65,9 +65,30 @@ pub(super) enum Effective<'p> {
         /// What chains are named for.
         name: Option<&'p ObjectName>,
         settings: &'p Settings,
+        /// The policy that would hold if there were not this one.
+        hidden: Option<Hidden<'p>>,
     },
     /// Something that is asked for cannot be done, so requests are not sent on.
     Closed,
+}
+
+/// A policy of which nothing holds since a narrower one does.
+pub(super) struct Hidden<'p> {
+    pub policy: &'p Key,
+    /// Whether the narrower one could be merged into it.
+    pub can_merge: bool,
+    wide: &'p BackendTrafficPolicySpec,
+    narrow: &'p BackendTrafficPolicySpec,
+}
+
+impl Hidden<'_> {
+    /// What it says and the narrower one does not: names of fields.
+    pub(super) fn lost(&self) -> Vec<String> {
+        let narrow = merging::fields(self.narrow);
+        let wide = merging::fields(self.wide).into_iter();
+        let lost = wide.filter(|(name, _)| !narrow.contains_key(name));
+        lost.map(|(name, _)| name).collect()
+    }
 }
 
 impl Policies {
@@ -265,6 +286,7 @@ impl Policies {
                 under: None,
                 name: None,
                 settings: &self.defaults,
+                hidden: None,
             };
         };
         let policy = &self.policies[index];
@@ -281,8 +303,37 @@ impl Policies {
                 under: merged.map(|(_, under)| &self.policies[under].key),
                 name: Some(merged.map_or(&policy.key.object, |(merged, _)| &merged.name)),
                 settings,
+                hidden: self.hidden([(route, rule), (gateway, Some(listener))], merged.is_some()),
             },
         }
+    }
+
+    /// What would hold for a rule of a route at a listener of a Gateway if the narrowest policy did
+    /// not; nothing where they are merged.
+    fn hidden(
+        &self,
+        [route, gateway]: [(&Key, Option<&str>); 2],
+        is_merged: bool,
+    ) -> Option<Hidden<'_>> {
+        let places = |(target, section): (&Key, Option<&str>)| {
+            let sections = self.targets.get(target);
+            let own = section.and_then(|section| sections?.named.get(section).copied());
+            own.into_iter()
+                .chain(sections.and_then(|sections| sections.whole))
+        };
+        let is_of_gateway = !is_merged;
+        let of_gateway = places(gateway).filter(|_| is_of_gateway);
+        let mut all = places(route)
+            .map(|index| (index, false))
+            .chain(of_gateway.map(|index| (index, true)));
+        let (narrow, is_gateways) = all.next()?;
+        let (wide, is_wide) = all.find(|(wide, _)| *wide != narrow)?;
+        Some(Hidden {
+            policy: &self.policies[wide].key,
+            can_merge: is_wide && !is_gateways,
+            wide: &self.policies[wide].source.spec,
+            narrow: &self.policies[narrow].source.spec,
+        })
     }
 
     fn of(&self, target: &Key, section: Option<&str>) -> Option<usize> {

@@ -1,82 +1,93 @@
-//! FailoverReady: whether a route's standbys could take over, as far as resources tell.
+//! FailoverReady: whether standbys could take over, as far as resources tell.
 //!
-//! In: each chain of the route, its references in tiers and what is wrong with it. Out: the
-//! condition. It knows no probe's result: an address that does not answer counts as an endpoint.
+//! In: what was found of each chain. Out: the condition of a route at a parent, and of the policy
+//! that orders its tiers there.
 
-use super::chain::Draft;
-use super::refs::Reference;
-use crate::model::ChainName;
-use crate::problem::Problem;
+use std::collections::BTreeMap;
+
+use super::ancestors::Ancestor;
+use crate::problem::{Problem, Severity, codes};
+use crate::resource::Key;
 use crate::status::Condition;
 use crate::status::reasons::{self, kind};
 
-/// What stands against the failover of a route at one of its parents.
+/// A condition says so many of the findings; `check` has them all.
+const SAID: usize = 8;
+
+/// What stands against failing over.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Readiness {
     /// Whether any chain has a standby.
     has_standby: bool,
-    /// Reason and message, each once.
+    /// Reason and sentence, each once.
     findings: Vec<(&'static str, String)>,
 }
 
+/// What stands against failing over where a route is: of all its chains, and of those that a policy
+/// orders.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reached {
+    pub all: Readiness,
+    pub by_policy: BTreeMap<Key, Readiness>,
+}
+
+/// What stands against the chains of each policy at each of its ancestors.
+pub(super) type ReadinessByPolicy = BTreeMap<Key, BTreeMap<Ancestor, Readiness>>;
+
+impl Reached {
+    /// Takes in that of a rule's chain, and whose the order of its tiers is.
+    pub(super) fn join(&mut self, of_rule: &Readiness, policy: Option<&Key>) {
+        self.all.join(of_rule);
+        if let Some(policy) = policy {
+            let of_policy = self.by_policy.entry(policy.clone()).or_default();
+            of_policy.join(of_rule);
+        }
+    }
+
+    /// Takes in those of another listener.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.all.join(&other.all);
+        for (policy, readiness) in &other.by_policy {
+            let of_policy = self.by_policy.entry(policy.clone()).or_default();
+            of_policy.join(readiness);
+        }
+    }
+}
+
 impl Readiness {
-    /// Of one chain: its references in tiers, what its policy drains, and what else is wrong with it.
-    pub(super) fn of(name: &ChainName, draft: &Draft, warnings: &[Problem]) -> Self {
-        let mut found = Self::default();
-        let [first, standbys @ ..] = draft.tiers.as_slice() else {
-            return found;
-        };
-        if standbys.is_empty() {
-            return found;
+    /// Of a chain of so many tiers, by what was found of it.
+    pub(super) fn of(tiers: usize, found: &[Problem]) -> Self {
+        let mut readiness = Self::default();
+        if tiers > 1 {
+            readiness.has_standby = true;
+            readiness.add(found);
         }
-        found.has_standby = true;
-        for tier in (0..draft.tiers.len()).filter(|tier| draft.is_drained(*tier)) {
-            let message = format!(
-                "Tier {} of chain {} is drained: it does not take over.",
-                draft.tier_name(tier).unwrap_or_default(),
-                name.0
-            );
-            found.find(reasons::TIER_DRAINED, message);
+        readiness
+    }
+
+    /// Takes in what else was found of a chain.
+    pub(super) fn add(&mut self, found: &[Problem]) {
+        for problem in found.iter().filter(|problem| stands_against(problem)) {
+            let message = &problem.message;
+            let sentence = match codes::in_table(problem.reason) {
+                Some(code) => format!("{}: {message}", code.id),
+                None => message.clone(),
+            };
+            self.find(problem.reason, sentence);
         }
-        let can_serve = |tier: &[Reference]| tier.iter().any(Reference::can_serve);
-        if !draft.is_drained(0) && !can_serve(first) {
-            let message = format!(
-                "The first tier of chain {} ({}) has no endpoint that could serve.",
-                name.0,
-                members(first)
-            );
-            found.find(reasons::ACTIVE_WITHOUT_ENDPOINTS, message);
-        }
-        let standbys = (1..).zip(standbys);
-        let others = standbys.filter(|(tier, _)| !draft.is_drained(*tier));
-        for (_, standby) in others.filter(|(_, standby)| !can_serve(standby)) {
-            let message = format!(
-                "The standby of chain {} ({}) has no endpoint that could serve: it does not take over.",
-                name.0,
-                members(standby)
-            );
-            found.find(reasons::STANDBY_WITHOUT_ENDPOINTS, message);
-        }
-        let said = warnings
-            .iter()
-            .filter(|warning| warning.reason != reasons::STANDBY_WITHOUT_ENDPOINTS);
-        for warning in said {
-            found.find(warning.reason, warning.message.clone());
-        }
-        found
     }
 
     /// Takes in those of another chain, or another listener.
     pub(super) fn join(&mut self, other: &Self) {
         self.has_standby |= other.has_standby;
-        for (reason, message) in &other.findings {
-            self.find(reason, message.clone());
+        for (reason, sentence) in &other.findings {
+            self.find(reason, sentence.clone());
         }
     }
 
-    fn find(&mut self, reason: &'static str, message: String) {
-        if !self.findings.iter().any(|(_, known)| *known == message) {
-            self.findings.push((reason, message));
+    fn find(&mut self, reason: &'static str, sentence: String) {
+        if !self.findings.iter().any(|(_, known)| *known == sentence) {
+            self.findings.push((reason, sentence));
         }
     }
 
@@ -93,24 +104,24 @@ impl Readiness {
                 message,
             ));
         };
-        let messages: Vec<&str> = self
-            .findings
-            .iter()
-            .map(|(_, message)| message.as_str())
-            .collect();
-        let message = messages.join(" ");
+        let sentences = self.findings.iter().map(|(_, sentence)| sentence.as_str());
+        let mut sentences: Vec<&str> = sentences.take(SAID).collect();
+        let more = match self.findings.len() - sentences.len() {
+            0 => String::new(),
+            more => format!("And {more} more."),
+        };
+        if !more.is_empty() {
+            sentences.push(&more);
+        }
+        let message = sentences.join(" ");
         Some(Condition::no(kind::FAILOVER_READY, reason, message))
     }
 }
 
-/// The members of a tier, each with why it has nothing, where that is known.
-fn members(tier: &[Reference]) -> String {
-    let members = tier.iter().map(|member| {
-        let name = format!("{} {}", member.kind, member.object);
-        match &member.missing_service {
-            Some(service) => format!("{name}: Service {service} does not exist"),
-            None => name,
-        }
-    });
-    members.collect::<Vec<_>>().join(", ")
+/// Whether a chain is not ready with it.
+fn stands_against(problem: &Problem) -> bool {
+    let code = codes::in_table(problem.reason);
+    code.map_or(problem.severity == Severity::Error, |code| {
+        code.stands_against
+    })
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::ancestors::ParentsByRoute;
+use super::ancestors::{Ancestor, ParentsByRoute};
 use super::attach::{self, Attachment};
 use super::chain::Outcome;
 use super::conditions;
@@ -17,10 +17,10 @@ use super::gateways::GatewayPlan;
 use super::hosts::{Hosts, owner};
 use super::matches::Precedence;
 use super::policies::{Effective, Policies};
-use super::readiness::Readiness;
+use super::readiness::{Reached, Readiness, ReadinessByPolicy};
 use super::refs::References;
 use super::rules::{self, Rule, Rules};
-use super::warnings::{Subject, warnings};
+use super::warnings::{Subject, warnings, warnings_of_rule};
 use crate::model::{Action, Forward, Route};
 use crate::problem::Problem;
 use crate::resource::{HttpRoute, Key, Kind, ObjectName};
@@ -61,14 +61,23 @@ struct Parent<'a> {
     attachments: Result<Vec<Attachment<'a>>, attach::Detached>,
 }
 
-/// Places every HTTPRoute; returns the parents of each that is attached or would be.
+/// Where routes are placed.
+#[derive(Default)]
+pub(super) struct Placed {
+    /// The parents of each route that is attached or would be.
+    pub parents: ParentsByRoute,
+    /// What stands against the failover of the chains that a policy orders.
+    pub readiness: ReadinessByPolicy,
+}
+
+/// Places every HTTPRoute.
 pub(super) fn place_all<'a>(
     routing: &mut Routing<'a, '_>,
     served: &mut Served<'a>,
     statuses: &mut Statuses,
     problems: &mut Vec<Problem>,
-) -> ParentsByRoute {
-    let mut parents_by_route = ParentsByRoute::new();
+) -> Placed {
+    let mut placed = Placed::default();
     for route in routing.reader.all::<HttpRoute>() {
         let key = Key::of(Kind::HttpRoute, &route.metadata);
         let parents = parents(&key, route, routing.reader, served, problems);
@@ -77,11 +86,11 @@ pub(super) fn place_all<'a>(
         }
         let (policies, failovers) = (routing.policies, routing.failovers);
         let rules = rules::rules(&key, route, failovers, &mut routing.references, problems);
-        let readiness = place(&key, route, &parents, &rules, policies, served, problems);
+        let reached = place(&key, route, &parents, &rules, policies, served, problems);
         let statuses_of_parents = parents
             .iter()
-            .zip(&readiness)
-            .map(|(parent, readiness)| parent_status(parent, &rules, readiness, served))
+            .zip(&reached)
+            .map(|(parent, reached)| parent_status(parent, &rules, &reached.all, served))
             .collect();
         statuses.insert(
             key.clone(),
@@ -90,20 +99,30 @@ pub(super) fn place_all<'a>(
                 body: StatusBody::Route(statuses_of_parents),
             },
         );
-        let ancestors = parents.into_iter().map(|parent| {
-            let namespace = parent.parent.namespace.clone();
-            let reference = ParentRef {
-                namespace: namespace.or_else(|| Some(key.object.namespace.to_string())),
-                ..parent.parent
-            };
-            (
-                reference,
-                served.plans[parent.gateway].controller.to_owned(),
-            )
-        });
-        parents_by_route.insert(key.object.clone(), ancestors.collect());
+        let ancestors: Vec<Ancestor> = parents
+            .into_iter()
+            .map(|parent| ancestor(&key, parent, served))
+            .collect();
+        for (ancestor, reached) in ancestors.iter().zip(reached) {
+            for (policy, readiness) in reached.by_policy {
+                let at = placed.readiness.entry(policy).or_default();
+                at.entry(ancestor.clone()).or_default().join(&readiness);
+            }
+        }
+        placed.parents.insert(key.object.clone(), ancestors);
     }
-    parents_by_route
+    placed
+}
+
+/// A parent as the ancestor of the policies of its route.
+fn ancestor(route: &Key, parent: Parent<'_>, served: &Served<'_>) -> Ancestor {
+    let namespace = parent.parent.namespace.clone();
+    let reference = ParentRef {
+        namespace: namespace.or_else(|| Some(route.object.namespace.to_string())),
+        ..parent.parent
+    };
+    let controller = served.plans[parent.gateway].controller.to_owned();
+    (reference, controller)
 }
 
 /// The parents that Locum serves; the others, and those that take nothing of the route, are noted.
@@ -140,7 +159,7 @@ fn parents<'a>(
         let gateway = match gateway_of(key, &field, spec, reader, served) {
             Ok(gateway) => gateway,
             Err(problem) => {
-                problems.push(problem);
+                problems.push(*problem);
                 continue;
             }
         };
@@ -164,17 +183,13 @@ fn gateway_of(
     spec: &HttpRouteParentRefs,
     reader: &Reader<'_>,
     served: &Served<'_>,
-) -> Result<usize, Problem> {
+) -> Result<usize, Box<Problem>> {
     let group = spec.group.as_deref().unwrap_or(Kind::Gateway.group());
     let kind = spec.kind.as_deref().unwrap_or(Kind::Gateway.name());
     if (group, kind) != (Kind::Gateway.group(), Kind::Gateway.name()) {
         let message = format!("A parent of kind {kind} is not supported; only Gateway is.");
-        return Err(Problem::warning(
-            key,
-            field,
-            reasons::PARENT_NOT_SERVED,
-            message,
-        ));
+        let reason = reasons::PARENT_NOT_SERVED;
+        return Err(Problem::warning(key, field, reason, message).into());
     }
     let namespace = spec.namespace.as_deref().unwrap_or(&key.object.namespace);
     let name = ObjectName::new(namespace, &spec.name);
@@ -186,20 +201,12 @@ fn gateway_of(
         .is_none()
     {
         let message = format!("Gateway {name} does not exist, so the route is not attached to it.");
-        return Err(Problem::error(
-            key,
-            field,
-            reasons::PARENT_NOT_FOUND,
-            message,
-        ));
+        let reason = reasons::PARENT_NOT_FOUND;
+        return Err(Problem::error(key, field, reason, message).into());
     }
     let message = format!("Gateway {name} is of a class that Locum does not serve.");
-    Err(Problem::warning(
-        key,
-        field,
-        reasons::PARENT_NOT_SERVED,
-        message,
-    ))
+    let reason = reasons::PARENT_NOT_SERVED;
+    Err(Problem::warning(key, field, reason, message).into())
 }
 
 fn parent_ref(spec: &HttpRouteParentRefs) -> ParentRef {
@@ -256,19 +263,19 @@ fn place<'a>(
     policies: &Policies,
     served: &mut Served<'a>,
     problems: &mut Vec<Problem>,
-) -> Vec<Readiness> {
+) -> Vec<Reached> {
     let created = route
         .metadata
         .creation_timestamp
         .as_ref()
         .map(|time| time.0);
-    let mut reached: BTreeMap<(usize, usize), Readiness> = BTreeMap::new();
+    let mut reached: BTreeMap<(usize, usize), Reached> = BTreeMap::new();
     for parent in parents {
         for attachment in parent.attachments.iter().flatten() {
             let Entry::Vacant(place) = reached.entry((parent.gateway, attachment.listener)) else {
                 continue;
             };
-            let readiness = place.insert(Readiness::default());
+            let at_listener = place.insert(Reached::default());
             let plan = &served.plans[parent.gateway];
             let hosts = &mut served.hosts[parent.gateway];
             hosts.attached[attachment.listener].insert(key.object.clone());
@@ -283,7 +290,7 @@ fn place<'a>(
             let owned: Vec<&'a str> = owned.copied().collect();
             for rule in &rules.rules {
                 let effective = policies.effective(key, rule.name, &plan.key, listener.name);
-                let action = action(key, rule, &effective, hosts, readiness, problems);
+                let action = action(key, rule, &effective, hosts, at_listener, problems);
                 for host in &owned {
                     for (matched, specificity, matches) in &rule.matches {
                         let precedence = Precedence {
@@ -309,9 +316,9 @@ fn place<'a>(
     let of_parent = |parent: &Parent<'_>| {
         let attachments = parent.attachments.iter().flatten();
         let found = attachments.filter_map(|it| reached.get(&(parent.gateway, it.listener)));
-        let mut readiness = Readiness::default();
-        found.for_each(|at_listener| readiness.join(at_listener));
-        readiness
+        let mut of_parent = Reached::default();
+        found.for_each(|at_listener| of_parent.merge(at_listener));
+        of_parent
     };
     parents.iter().map(of_parent).collect()
 }
@@ -323,7 +330,7 @@ fn action(
     rule: &Rule<'_>,
     effective: &Effective<'_>,
     hosts: &mut Hosts<'_>,
-    readiness: &mut Readiness,
+    reached: &mut Reached,
     problems: &mut Vec<Problem>,
 ) -> Action {
     let (
@@ -333,6 +340,7 @@ fn action(
             under,
             name,
             settings,
+            hidden,
         },
         false,
     ) = (&rule.outcome, effective, rule.refused)
@@ -348,28 +356,27 @@ fn action(
     if let Some(timeout) = rule.attempt_timeout {
         retry.per_try_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
     }
-    if let Some(chain) = hosts.chains.get_mut(&name) {
-        chain.owners.insert(key.clone());
-    } else {
-        let mut chain = draft.chain(settings.chain.clone(), *policy);
-        chain.owners.insert(key.clone());
-        chain.owners.extend(under.cloned());
-        let found = warnings(&Subject {
-            name: &name,
-            chain: &chain,
-            retry: &retry,
-            route: key,
-            field: &format!("spec.rules[{}].backendRefs", rule.index),
-            policy: *policy,
-            order,
-        });
-        let of_chain = Readiness::of(&name, draft, &found);
-        hosts.readiness.insert(name.clone(), of_chain);
-        problems.extend(found);
-        hosts.chains.insert(name.clone(), chain);
-    }
-    // Rules that share a chain share what is wrong with it.
-    readiness.join(&hosts.readiness[&name]);
+    let known = hosts.chains.remove(&name);
+    let is_new = known.is_none();
+    let mut chain = known.unwrap_or_else(|| draft.chain(settings.chain.clone(), *policy));
+    chain.owners.insert(key.clone());
+    chain.owners.extend(under.cloned());
+    let subject = Subject {
+        name: &name,
+        chain: &chain,
+        draft,
+        retry: &retry,
+        timeouts: (rule.timeout, settings.request_timeout),
+        route: key,
+        rule: &format!("spec.rules[{}]", rule.index),
+        policy: *policy,
+        limit_left_out: settings.limit_left_out,
+        hidden: hidden.as_ref(),
+        order,
+    };
+    let of_rule = look_at(&subject, is_new, hosts, problems);
+    reached.join(&of_rule, order.map(|order| &order.policy));
+    hosts.chains.insert(name.clone(), chain);
     let timeout = rule.timeout.or(settings.request_timeout);
     Action::Forward(Box::new(Forward {
         chain: name,
@@ -386,4 +393,26 @@ fn action(
         upgrades: settings.upgrades.clone(),
         stat_prefix: settings.stat_prefix(key),
     }))
+}
+
+/// What stands against the failover of a rule's chain. Rules that share a chain share what is wrong
+/// with it, which is found with the first of them.
+fn look_at(
+    subject: &Subject<'_>,
+    is_new: bool,
+    hosts: &mut Hosts<'_>,
+    problems: &mut Vec<Problem>,
+) -> Readiness {
+    if is_new {
+        let found = warnings(subject);
+        let of_chain = Readiness::of(subject.chain.tiers.len(), &found);
+        hosts.readiness.insert(subject.name.clone(), of_chain);
+        problems.extend(found);
+    }
+    let mut of_rule = hosts.readiness[subject.name].clone();
+    if let Some(found) = warnings_of_rule(subject) {
+        of_rule.add(std::slice::from_ref(&found));
+        problems.push(found);
+    }
+    of_rule
 }

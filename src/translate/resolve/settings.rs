@@ -44,6 +44,8 @@ pub(super) struct Settings {
     pub upgrades: Option<Vec<String>>,
     /// Whether requests go to Services' cluster IPs.
     pub by_service: bool,
+    /// Whether there is detection without a limit of what it takes out.
+    pub limit_left_out: bool,
     route_stat_name: Option<String>,
     retry: Option<api::Retry>,
 }
@@ -59,6 +61,7 @@ impl Default for Settings {
             filters: Filters::default(),
             upgrades: None,
             by_service: false,
+            limit_left_out: false,
             route_stat_name: None,
             retry: None,
         }
@@ -101,6 +104,9 @@ impl Settings {
         protocol::apply(spec, chain, &mut refusals);
         if let Some(check) = &spec.health_check {
             health::apply(check, chain, &mut refusals);
+            let passive = check.passive.as_ref();
+            settings.limit_left_out =
+                passive.is_some_and(|passive| passive.max_ejection_percent.is_none());
         }
         if let Some(retry) = &spec.retry {
             retry::check(retry, &mut refusals);

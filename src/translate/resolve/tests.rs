@@ -11,3 +11,4 @@ mod matching;
 mod policies;
 mod readiness;
 mod references;
+mod warnings;

@@ -34,17 +34,16 @@ fn a_name_inside_the_cluster_leads_to_its_services_endpoints() {
 }
 
 #[test]
-fn a_known_service_without_slices_is_left_to_dns_with_a_warning() {
+fn a_known_service_without_slices_is_left_to_dns_with_a_note() {
     let name = fqdn("active", "web.default.svc.cluster.local", 80);
     let route = route("web", &rule(&["active"]));
     let all = service("web", &["10.0.1.1"]);
     let (only_service, _) = all.rsplit_once("---").unwrap();
-    assert_eq!(
-        served(&format!("{only_service}{name}{route}")).reasons(),
-        [reasons::LEFT_TO_DNS]
-    );
-    assert!(served(&format!("{all}{name}{route}")).reasons().is_empty());
-    assert!(served(&format!("{name}{route}")).reasons().is_empty());
+    let left = served(&format!("{only_service}{name}{route}"));
+    assert_eq!(left.found(reasons::LEFT_TO_DNS).len(), 1);
+    assert!(left.reasons().is_empty());
+    assert_eq!(served(&format!("{all}{name}{route}")).problems, []);
+    assert_eq!(served(&format!("{name}{route}")).problems, []);
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn a_fallback_backend_stands_by_whatever_its_place_in_the_rule() {
     let resolution = served(&(pair() + &route("web", &rule(&["passive", "active"]))));
     assert_eq!(resolution.tiers(), [[ACTIVE], [PASSIVE]]);
     assert_eq!(resolution.forward().chain.0, "default/active>passive");
-    assert_eq!(resolution.problems, []);
+    assert!(resolution.reasons().is_empty());
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn a_policy_orders_any_backends_in_any_number_of_tiers() {
     let name = &resolution.forward().chain.0;
     assert_eq!(name, "default/one,two,Service/web:80+order");
     assert_eq!(accepted(&resolution, "order"), (true, reasons::ACCEPTED));
-    assert_eq!(resolution.problems, []);
+    assert!(resolution.reasons().is_empty());
 }
 
 #[test]

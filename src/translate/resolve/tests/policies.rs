@@ -55,7 +55,8 @@ fn the_most_specific_policy_holds_alone() {
         let resolution = with(&policies);
         let forward = resolution.forward();
         assert_eq!(forward.timeout, seconds.map(Duration::from_secs));
-        assert_eq!(resolution.problems, []);
+        let mut reasons = resolution.reasons().into_iter();
+        assert!(reasons.all(|reason| reason == reasons::POLICY_OVERRIDDEN));
     }
 }
 
@@ -210,7 +211,7 @@ fn a_policy_that_names_and_selects_one_target_is_not_in_its_own_way() {
     let selectors = format!("targetSelectors: [{{ kind: HTTPRoute }}]\n  {}", timeout(7));
     let resolution = with(&policy("a", ROUTE, &selectors));
     assert_eq!(resolution.forward().timeout, Some(Duration::from_secs(7)));
-    assert_eq!(resolution.problems, []);
+    assert!(resolution.reasons().is_empty());
 }
 
 /// The conditions of a policy at its first ancestor, beside Accepted.
@@ -365,7 +366,8 @@ fn what_a_policy_says_of_detection_wins_and_the_ejection_time_never_multiplies()
     assert!(!detection.split_external_local_origin_errors);
     // A policy that says nothing of retries keeps the defaults.
     assert_eq!(resolution.forward().retry.retries, 4);
-    assert_eq!(resolution.problems, []);
+    // Another default would keep the tier in, where the policy comes from Envoy Gateway.
+    assert_eq!(resolution.reasons(), [reasons::EJECTION_LIMIT_LEFT_OUT]);
 }
 
 #[test]
@@ -381,48 +383,6 @@ fn a_policys_retry_wins_field_by_field() {
     assert_eq!(retry.per_try_timeout, Some(Duration::from_millis(250)));
     assert!(retry.on_repeatable.contains("reset"));
     assert_eq!((retry.retries, retry.attempts_per_tier), (4, Some(2)));
-}
-
-#[test]
-fn retries_that_do_not_reach_the_standby_are_a_warning() {
-    for (spec, warned) in [
-        ("retry: { numRetries: 0 }", true),
-        ("retry: { numRetries: 1 }", false),
-        ("retry: { numRetries: 1, numAttemptsPerPriority: 1 }", false),
-        ("retry: { numRetries: 1, numAttemptsPerPriority: 2 }", true),
-        ("retry: { numRetries: 2 }", false),
-    ] {
-        let reasons = with(&policy("a", ROUTE, spec)).reasons();
-        let expected: &[&str] = if warned {
-            &[reasons::RETRIES_DO_NOT_REACH_STANDBY]
-        } else {
-            &[]
-        };
-        assert_eq!(reasons, expected, "{spec}");
-    }
-}
-
-#[test]
-fn an_ejection_limit_that_keeps_the_first_tier_in_is_a_warning() {
-    for (percent, warned) in [(10, true), (49, true), (50, false), (100, false)] {
-        let spec = format!("healthCheck: {{ passive: {{ maxEjectionPercent: {percent} }} }}");
-        let reasons = with(&policy("a", ROUTE, &spec)).reasons();
-        let expected: &[&str] = if warned {
-            &[reasons::EJECTION_LIMIT_TOO_LOW]
-        } else {
-            &[]
-        };
-        assert_eq!(reasons, expected, "{percent}");
-    }
-}
-
-#[test]
-fn detection_that_never_takes_anything_out_is_a_warning() {
-    let spec = "healthCheck: { passive: { consecutive5XxErrors: 0 } }";
-    assert_eq!(
-        with(&policy("a", ROUTE, spec)).reasons(),
-        [reasons::DETECTION_OFF]
-    );
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! FailoverReady: what a route says of its standbys.
 
-use super::super::fixture::{GATEWAY, ip, options, policy, resolved, route, rule, service, store};
+use super::super::fixture::{
+    GATEWAY, failover, ip, options, policy, resolved, route, rule, service, store,
+};
 use super::super::{Resolution, resolve};
-use crate::resource::Kind;
+use crate::resource::{Key, Kind};
 use crate::status::reasons::{self, kind};
 use crate::status::{Condition, StatusBody};
 use crate::translate::{GatewayAddresses, Options, read::Reader};
@@ -116,4 +118,60 @@ fn a_policy_that_keeps_the_standby_from_taking_over_is_named_by_every_route_of_t
         assert!(!condition.holds);
         assert_eq!(condition.reason, reasons::DETECTION_OFF);
     }
+}
+
+#[test]
+fn a_condition_names_the_codes() {
+    let low = policy(
+        "low",
+        "kind: HTTPRoute, name: web",
+        "healthCheck: { passive: { maxEjectionPercent: 10 } }\n  retry: { numRetries: 0 }",
+    );
+    let condition = ready(&["active", "passive"], &(active() + &passive() + &low)).expect("said");
+    assert_eq!(condition.reason, reasons::EJECTION_LIMIT_TOO_LOW);
+    let message = &condition.message;
+    assert!(message.starts_with("LOC202: "), "{message}");
+    assert!(message.contains(" LOC301: "), "{message}");
+}
+
+#[test]
+fn a_policy_says_of_the_chains_that_it_orders_whether_they_are_ready() {
+    let tiers: &[(&str, &[&str])] = &[("a", &["active"]), ("b", &["passive"])];
+    let rules = [
+        rule(&["active", "passive"]).replacen('{', "{ name: first, ", 1),
+        rule(&["active", "last"]).replacen('{', "{ matches: [{ path: { value: /b } }], ", 1),
+    ];
+    let said_for = |standby: &str, last: &str| {
+        let yaml = active()
+            + standby
+            + last
+            + &route("web", &rules.join(", "))
+            + &failover("order", "name: web, sectionName: first", tiers, "");
+        let resolution = resolved(&format!("{GATEWAY}{yaml}"));
+        [(Kind::HttpRoute, "web"), (Kind::FailoverPolicy, "order")]
+            .map(|(kind, name)| resolution.condition(kind, name, kind::FAILOVER_READY))
+    };
+    let well = ip("last", "10.0.0.3", true);
+    let missing = String::new();
+    let ready = (true, reasons::READY);
+    let not_ready = (false, reasons::STANDBY_WITHOUT_ENDPOINTS);
+    assert_eq!(said_for(&passive(), &well), [ready, ready]);
+    // The other rule is the route's matter, not the policy's.
+    assert_eq!(said_for(&passive(), &missing), [not_ready, ready]);
+    let empty = passive_service() + &service("standby", &[]);
+    assert_eq!(said_for(&empty, &well), [not_ready, not_ready]);
+}
+
+#[test]
+fn a_policy_over_one_tier_says_nothing_of_failing_over() {
+    let yaml = active()
+        + &route("web", &rule(&["active"]))
+        + &failover("order", "name: web", &[("a", &["active"])], "");
+    let resolution = resolved(&format!("{GATEWAY}{yaml}"));
+    let key = Key::new(Kind::FailoverPolicy, "default", "order");
+    let StatusBody::Policy(ancestors) = &resolution.statuses[&key].body else {
+        panic!("a policy's status");
+    };
+    let mut conditions = ancestors.iter().flat_map(|ancestor| &ancestor.conditions);
+    assert!(conditions.all(|condition| condition.kind == kind::ACCEPTED));
 }
