@@ -106,7 +106,8 @@ impl Case {
         }
     }
 
-    fn input(&self) -> String {
+    /// The resources.
+    pub(crate) fn input(&self) -> String {
         std::fs::read_to_string(self.folder.join(INPUT))
             .unwrap_or_else(|error| panic!("{}: {INPUT}: {error}", self.name))
     }
