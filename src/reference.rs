@@ -39,6 +39,8 @@ pub enum Effect {
     Envoy(Vec<&'static str>),
     /// It decides what Envoy gets of other fields, in the way that is said here.
     Words(&'static str),
+    /// Nothing depends on it, for this reason.
+    Nothing(&'static str),
     /// It is refused, with everything below it, in these words.
     Refused(&'static str),
 }
@@ -52,6 +54,11 @@ impl Row {
     /// A field that decides what Envoy gets of others.
     fn words(path: &str, words: &'static str) -> Self {
         Self::new(path, Effect::Words(words))
+    }
+
+    /// A field that nothing depends on.
+    fn nothing(path: &str, why: &'static str) -> Self {
+        Self::new(path, Effect::Nothing(why))
     }
 
     /// A field that is refused in these words.

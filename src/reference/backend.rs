@@ -51,9 +51,9 @@ pub(super) fn rows() -> Vec<Row> {
         Row::envoy("ip.address", &[ADDRESS]),
         Row::envoy("ip.port", &[PORT]),
         Row::envoy("unix.path", &[endpoint!("address.pipe.path")]),
-        Row::words(
+        Row::nothing(
             "zone",
-            "nothing: a tier's requests are divided by weight, whatever the zone",
+            "a tier's requests are divided by weight, whatever the zone",
         )
         .absent("none")
         .but("any", "The zone has no effect"),

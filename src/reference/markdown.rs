@@ -94,6 +94,7 @@ fn effect(row: &Row) -> String {
             fields.collect::<Vec<_>>().join(", ")
         }
         Effect::Words(words) => (*words).to_owned(),
+        Effect::Nothing(why) => format!("nothing: {why}"),
         Effect::Refused(words) => format!("refused: \"{words}\""),
     };
     for (values, words) in &row.objections {

@@ -54,8 +54,13 @@ fn root() -> PathBuf {
 impl Case {
     /// What the resources translate to.
     pub(crate) fn state(&self, options: &Options) -> State {
+        self.state_of(self.folder.join(INPUT), options)
+    }
+
+    /// What other resources in the place of the case's would translate to.
+    pub(crate) fn state_of(&self, input: PathBuf, options: &Options) -> State {
+        let mut paths = vec![input];
         let input = self.input();
-        let mut paths = vec![self.folder.join(INPUT)];
         if !input.lines().any(|line| line == "kind: Gateway") {
             paths.insert(0, root().join("gateway.yaml"));
         }

@@ -1,12 +1,17 @@
 //! The reference, held against the cases: what each row says of a field, a case shows.
 //!
-//! A field that Envoy's fields say: a case sets it, and Envoy is told those. One that is refused, or
+//! A field that Envoy's fields say: a case sets it, Envoy is told those, and something else without
+//! it. One that is refused, or
 //! whose value is: a case has it refused in the words of the row. Any other: a case sets it.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
 use locum::reference::{self, Effect, Row};
+use locum::status::render;
+use locum::xds::json;
+use locum::xds::kind::Kind;
 use serde_json::Value;
 
 use crate::case::{self, Case};
@@ -159,7 +164,7 @@ fn missing(row: &Row, kind: &str, cases: &[Shown]) -> Vec<String> {
                 untold.map(|field| format!("no case that sets it has {field} in xds.yaml")),
             );
         }
-        Effect::Words(_) => {}
+        Effect::Words(_) | Effect::Nothing(_) => {}
         Effect::Refused(words) if refused(words) => {}
         Effect::Refused(words) => missing.push(format!("no case has it refused: {words}")),
     }
@@ -193,4 +198,115 @@ fn every_row_of_the_reference_is_shown_by_a_case() {
         "of {count} rows:\n{}\nRows are in src/reference, a file for each subject; a case is a folder here.",
         wrong.join("\n")
     );
+}
+
+/// The resources of a case, and what becomes of them without one of their fields.
+struct Edited<'a> {
+    case: &'a Case,
+    documents: Vec<Value>,
+}
+
+impl Edited<'_> {
+    /// What Envoy is told, and what is said to the owners.
+    fn outcome(&self, documents: &[Value]) -> (Value, Value) {
+        let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+        for document in documents {
+            writeln!(file, "---\n{document}").unwrap();
+        }
+        let options = options(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let state = self.case.state_of(file.path().to_owned(), &options);
+        let told = state.snapshots.values().map(|snapshot| {
+            let resources = Kind::ALL.iter().flat_map(|kind| snapshot.of_kind(*kind));
+            resources
+                .map(|resource| json::resource(resource))
+                .collect::<Value>()
+        });
+        let mut said = render::statuses(&state.translation.statuses, "");
+        let problems = state.located_problems().into_iter();
+        said.extend(
+            problems.map(|problem| format!("{} {}", problem.field, problem.message).into()),
+        );
+        (told.collect(), said.into())
+    }
+
+    /// What is different without a field: what Envoy is told, and what is said.
+    fn differs_without(&self, kind: &str, way: &[&str]) -> (bool, bool) {
+        let mut documents = self.documents.clone();
+        for document in documents
+            .iter_mut()
+            .filter(|document| document["kind"] == kind)
+        {
+            take_away(document, way);
+        }
+        let (with, without) = (self.outcome(&self.documents), self.outcome(&documents));
+        (with.0 != without.0, with.1 != without.1)
+    }
+}
+
+/// Takes a field away, wherever the way leads.
+fn take_away(value: &mut Value, way: &[&str]) {
+    let [next, rest @ ..] = way else { return };
+    let name = next.trim_end_matches("[]");
+    let Some(inner) = value.get_mut(name) else {
+        return;
+    };
+    match (rest, inner) {
+        ([], _) => {
+            value.as_object_mut().unwrap().remove(name);
+        }
+        (_, Value::Array(items)) => items.iter_mut().for_each(|item| take_away(item, rest)),
+        (_, inner) => take_away(inner, rest),
+    }
+}
+
+/// A field that could as well be left out, in each case that sets it, is one without any effect.
+#[test]
+fn every_field_makes_a_difference() {
+    let cases = case::all();
+    let edited: Vec<Edited<'_>> = cases
+        .iter()
+        .map(|case| Edited {
+            case,
+            documents: serde_saphyr::from_multiple(&case.input()).unwrap(),
+        })
+        .collect();
+    let mut idle = Vec::new();
+    for page in reference::pages() {
+        for (field, row) in &page.fields {
+            let Some(row) = row.as_ref().filter(|_| !field.is_required) else {
+                continue;
+            };
+            let way: Vec<&str> = row.path.split('.').collect();
+            let mut found = edited
+                .iter()
+                .filter(|edited| sets(edited, &page.kind, &row.path))
+                .map(|edited| edited.differs_without(&page.kind, &way));
+            let is_right = match row.effect {
+                Effect::Envoy(_) => found.any(|(told, _)| told),
+                Effect::Words(_) => found.any(|(told, said)| told || said),
+                Effect::Nothing(_) => !found.any(|(told, _)| told),
+                Effect::Refused(_) => true,
+            };
+            if !is_right {
+                idle.push(format!("{}: {}: {:?}", page.kind, row.path, row.effect));
+            }
+        }
+    }
+    assert!(
+        idle.is_empty(),
+        "left out, it makes no difference:\n{}",
+        idle.join("\n")
+    );
+}
+
+fn sets(edited: &Edited<'_>, kind: &str, path: &str) -> bool {
+    let mut set = BTreeSet::new();
+    for document in edited
+        .documents
+        .iter()
+        .filter(|document| document["kind"] == kind)
+    {
+        note(&document["spec"], "spec".into(), kind, &mut set);
+    }
+    set.contains(&(kind.to_owned(), path.to_owned()))
 }

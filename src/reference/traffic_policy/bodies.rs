@@ -23,7 +23,7 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn compressor() -> Vec<Row> {
-    let empty = |name: &str| Row::words(name, "nothing: there is nothing to set").absent("none");
+    let empty = |name: &str| Row::nothing(name, "there is nothing to set").absent("none");
     vec![
         Row::envoy("type", &["CompressorPerRoute.overrides"])
             .but("the same twice", "is there twice"),

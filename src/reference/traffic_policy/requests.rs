@@ -19,9 +19,9 @@ pub(super) fn rows() -> Vec<Row> {
             "CONNECT is not supported: a route matches by path, and CONNECT has none",
         )
         .but("other names than a protocol's", "is no name of a protocol"),
-        Row::words(
+        Row::nothing(
             "httpUpgrade[].connect.terminate",
-            "with type CONNECT, which is refused",
+            "it is for type CONNECT, which is refused",
         )
         .absent("none"),
         Row::envoy("telemetry.metrics.routeStatName", &["Route.stat_prefix"])

@@ -45,7 +45,7 @@ fn selector() -> Vec<Row> {
         below(&format!("{path}matchExpressions[]"), expression)
     };
     let own = vec![
-        Row::words("group", "must be Gateway API's"),
+        Row::nothing("group", "it must be Gateway API's"),
         Row::words(
             "kind",
             "says with the labels whose routes, clusters and endpoints are shaped so",
