@@ -12,6 +12,7 @@
 mod addresses;
 mod ancestors;
 mod attach;
+mod backend_tls;
 mod backends;
 mod certificates;
 mod chain;
@@ -28,6 +29,7 @@ mod guards;
 mod hostnames;
 mod hosts;
 mod listeners;
+mod local;
 mod matches;
 mod merging;
 mod order;
@@ -72,7 +74,7 @@ pub fn resolve(reader: &Reader<'_>, options: &Options) -> Resolution {
     let failovers = failover::Failovers::new(reader, &mut problems);
     let mut routing = routes::Routing {
         reader,
-        references: refs::References::new(reader, &grants, &backends, &policies.guards),
+        references: refs::References::new(reader, &grants, &backends, &policies.guards, options),
         policies: &policies,
         failovers: &failovers,
     };
@@ -88,13 +90,14 @@ pub fn resolve(reader: &Reader<'_>, options: &Options) -> Resolution {
             &mut statuses,
         );
     }
+    let secrets = backends::secrets(&backends);
     let mut model = Model::default();
     for (plan, hosts) in served.plans.iter().zip(served.hosts) {
         statuses.insert(
             plan.key.clone(),
             plan.status(&hosts.attached, reader, options),
         );
-        let gateway = hosts.into_gateway(plan);
+        let gateway = hosts.into_gateway(plan, &secrets);
         model.gateways.insert(plan.name().clone(), gateway);
     }
     Resolution {

@@ -15,6 +15,7 @@ mod dns;
 mod manifests;
 mod namespace;
 mod table;
+mod tls;
 
 use std::process::ExitCode;
 

@@ -15,6 +15,7 @@ mod envoy;
 mod filters;
 mod models;
 mod reference;
+mod tls;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

@@ -61,7 +61,7 @@ impl Shown {
     /// Whether a field, or what it is in, is refused in these words.
     fn refuses(&self, kind: &str, path: &str, words: &str) -> bool {
         self.problems.iter().any(|(of, field, message)| {
-            let is_within = !field.is_empty() && path.starts_with(field.as_str());
+            let is_within = !field.is_empty() && path.starts_with(field.trim_end_matches("[]"));
             of == kind && is_within && message.contains(words)
         })
     }

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::backend_tls;
 use super::grants::{From, Grants};
-use super::services;
-use crate::model::{Address, Endpoint, Health, Protocol};
+use super::{local, services};
+use crate::model::{Address, Endpoint, Health, Protocol, Secret, SecretName, Tls};
 use crate::problem::Problem;
 use crate::resource::backend::{AppProtocol, BackendEndpoint, BackendType};
 use crate::resource::{Backend, Key, Kind, ObjectName, Service};
@@ -24,6 +25,9 @@ pub(super) struct BackendPlan {
     /// Whether it stands by.
     pub fallback: bool,
     pub protocol: Protocol,
+    pub tls: Option<Arc<Tls>>,
+    /// What proxies need for that.
+    pub secrets: Vec<(SecretName, Secret)>,
     pub endpoints: Arc<[Endpoint]>,
     /// The same by the cluster IPs of Services, where that is something else.
     pub by_service: Option<Arc<[Endpoint]>>,
@@ -46,7 +50,11 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    fn new(reason: &'static str, field: impl Into<String>, message: impl Into<String>) -> Self {
+    pub(super) fn new(
+        reason: &'static str,
+        field: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             reason,
             field: field.into(),
@@ -72,6 +80,7 @@ pub(super) fn backends(
         if plan.refusal.is_none() {
             problems.extend(left_to_dns(&plan.key, backend, reader, grants, options));
             problems.extend(idle_zones(&plan.key, backend));
+            problems.extend(backend_tls::notes(&plan.key, backend));
         }
         let condition = match &plan.refusal {
             None => Condition::yes(
@@ -100,6 +109,18 @@ pub(super) fn backends(
     backends
 }
 
+/// The secrets of all Backends that can be used.
+pub(super) fn secrets(backends: &Backends) -> BTreeMap<SecretName, Secret> {
+    let mut secrets: BTreeMap<SecretName, Secret> = BTreeMap::new();
+    for (name, secret) in backends.values().flat_map(|plan| &plan.secrets) {
+        let known = secrets
+            .entry(name.clone())
+            .or_insert_with(|| secret.clone());
+        known.owners.extend(secret.owners.iter().cloned());
+    }
+    secrets
+}
+
 fn plan(
     backend: &Backend,
     reader: &Reader<'_>,
@@ -110,6 +131,8 @@ fn plan(
         key: Key::of(Kind::Backend, &backend.metadata),
         fallback: backend.spec.fallback.unwrap_or(false),
         protocol: Protocol::Http1,
+        tls: None,
+        secrets: Vec::new(),
         endpoints: Arc::new([]),
         by_service: None,
         refusal: None,
@@ -121,12 +144,16 @@ fn plan(
         for (index, endpoint) in backend.spec.endpoints.iter().enumerate() {
             check_endpoint(index, endpoint, options)?;
         }
-        Ok(protocol)
+        Ok((protocol, backend_tls::tls(backend, reader)?))
     });
     match checked {
         Err(refusal) => plan.refusal = Some(refusal),
-        Ok(protocol) => {
+        Ok((protocol, tls)) => {
             plan.protocol = protocol;
+            if let Some(found) = tls {
+                plan.tls = Some(found.tls);
+                plan.secrets = found.secrets;
+            }
             let mut endpoints = Vec::with_capacity(backend.spec.endpoints.len());
             let mut by_service = Vec::new();
             for endpoint in &backend.spec.endpoints {
@@ -151,8 +178,7 @@ fn plan(
     plan
 }
 
-/// Refuses what is not supported yet, as a whole: a Backend with TLS must never be spoken to
-/// without.
+/// Refuses what is not supported yet, as a whole.
 fn supported(backend: &Backend) -> Result<(), Refusal> {
     let spec = &backend.spec;
     if spec.r#type == BackendType::DynamicResolver {
@@ -160,14 +186,6 @@ fn supported(backend: &Backend) -> Result<(), Refusal> {
         return Err(Refusal::new(
             reasons::UNSUPPORTED_VALUE,
             "spec.type",
-            message,
-        ));
-    }
-    if spec.tls.is_some() {
-        let message = "TLS towards backends is not supported yet.";
-        return Err(Refusal::new(
-            reasons::UNSUPPORTED_VALUE,
-            "spec.tls",
             message,
         ));
     }
@@ -184,22 +202,42 @@ fn supported(backend: &Backend) -> Result<(), Refusal> {
 
 fn protocol(backend: &Backend) -> Result<Protocol, Refusal> {
     const FIELD: &str = "spec.appProtocols";
+    const EXCLUSIVE: &str = "h2c excludes ws and wss: one is HTTP/2, the others HTTP/1.1.";
     let protocols = &backend.spec.app_protocols;
-    if protocols.contains(&AppProtocol::Wss) {
-        let message =
-            "gateway.envoyproxy.io/wss needs TLS towards backends, which is not supported yet.";
-        return Err(Refusal::new(reasons::UNSUPPORTED_VALUE, FIELD, message));
-    }
-    match (
-        protocols.contains(&AppProtocol::H2c),
-        protocols.contains(&AppProtocol::Ws),
-    ) {
-        (true, true) => {
-            let message = "h2c and ws exclude each other: one is HTTP/2, the other HTTP/1.1.";
-            Err(Refusal::new(reasons::UNSUPPORTED_VALUE, FIELD, message))
+    let refuse = |message: &str| Err(Refusal::new(reasons::UNSUPPORTED_VALUE, FIELD, message));
+    let wss = protocols.contains(&AppProtocol::Wss);
+    let Some(tls) = &backend.spec.tls else {
+        return match (
+            protocols.contains(&AppProtocol::H2c),
+            protocols.contains(&AppProtocol::Ws),
+        ) {
+            _ if wss => refuse("gateway.envoyproxy.io/wss is TLS, of which spec.tls says nothing."),
+            (true, true) => refuse(EXCLUSIVE),
+            (true, false) => Ok(Protocol::Http2),
+            (false, _) => Ok(Protocol::Http1),
+        };
+    };
+    let websocket = wss || protocols.contains(&AppProtocol::Ws);
+    let offers = |name: &str| {
+        let offered = tls.alpn_protocols.as_ref();
+        offered.is_none_or(|offered| offered.iter().any(|offered| offered == name))
+    };
+    let http1 = offers("http/1.1") || !offers("h2");
+    match (protocols.contains(&AppProtocol::H2c), websocket) {
+        (true, true) => refuse(EXCLUSIVE),
+        (true, false) if !offers("h2") => {
+            refuse("h2c is HTTP/2, which spec.tls.alpnProtocols does not offer.")
         }
-        (true, false) => Ok(Protocol::H2c),
-        (false, _) => Ok(Protocol::Http1),
+        (false, true) if !http1 => {
+            refuse("ws and wss are HTTP/1.1, which spec.tls.alpnProtocols does not offer.")
+        }
+        (true, false) => Ok(Protocol::Http2),
+        (false, true) => Ok(Protocol::Http1),
+        (false, false) => Ok(match (http1, offers("h2")) {
+            (true, true) => Protocol::Negotiated,
+            (true, false) => Protocol::Http1,
+            (false, _) => Protocol::Http2,
+        }),
     }
 }
 
@@ -212,14 +250,12 @@ fn check_endpoint(
         let field = format!("spec.endpoints[{index}].{field}");
         Err(Refusal::new(reasons::INVALID_ADDRESS, field, message))
     };
-    let local = options.allow_local_backends;
+    let allowed = options.allow_local_backends;
     if let Some(ip) = &endpoint.ip {
         let Ok(address) = ip.address.parse::<IpAddr>() else {
             return invalid("ip.address", format!("{:?} is no IP address.", ip.address));
         };
-        if let Some(why) =
-            unreachable(address).or_else(|| (!local).then(|| local_kind(address)).flatten())
-        {
+        if let Some(why) = local::unfit_address(address, allowed) {
             return invalid(
                 "ip.address",
                 format!("{address} is {why}, which backends must not be."),
@@ -231,52 +267,19 @@ fn check_endpoint(
     }
     if let Some(fqdn) = &endpoint.fqdn {
         let name = fqdn.hostname.trim_end_matches('.');
-        if name.parse::<IpAddr>().is_ok() {
-            return invalid(
-                "fqdn.hostname",
-                format!("{name} is an IP address. Use ip instead of fqdn."),
-            );
-        }
-        if !local && (!name.contains('.') || name == "localhost" || name.ends_with(".localhost")) {
-            let message = format!(
-                "{name:?} is no full name: at least two labels are needed, not below localhost."
-            );
+        if let Some(message) = local::unfit_name(name, allowed) {
             return invalid("fqdn.hostname", message);
         }
         if fqdn.port == 0 {
             return invalid("fqdn.port", "Port 0 cannot be connected to.".into());
         }
     }
-    if endpoint.unix.is_some() && !local {
+    if endpoint.unix.is_some() && !allowed {
         let message = "Unix sockets are refused, since they reach the proxy's own admin interface. \
                        Start Locum with --allow-local-backends to use them.";
         return invalid("unix", message.into());
     }
     Ok(())
-}
-
-/// What is wrong with an address that no request can be sent to.
-fn unreachable(address: IpAddr) -> Option<&'static str> {
-    if address.is_unspecified() {
-        return Some("the unspecified address");
-    }
-    address.is_multicast().then_some("a multicast address")
-}
-
-/// How an address is local to the proxy, where it is.
-fn local_kind(address: IpAddr) -> Option<&'static str> {
-    let address = address.to_canonical();
-    let link_local = match address {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    };
-    if address.is_loopback() {
-        Some("a loopback address")
-    } else if link_local {
-        Some("a link-local address")
-    } else {
-        None
-    }
 }
 
 /// Adds where `endpoint` is, a Service's endpoints where its name is one.
@@ -351,7 +354,7 @@ fn idle_zones(key: &Key, backend: &Backend) -> Vec<Problem> {
         "The zone has no effect: a tier's requests are divided by weight, whatever the zone.";
     let warning = |(index, _)| {
         let field = format!("spec.endpoints[{index}].zone");
-        Problem::warning(key, &field, reasons::UNSUPPORTED_VALUE, message.into())
+        Problem::warning(key, &field, reasons::NO_EFFECT, message.into())
     };
     zoned.map(warning).collect()
 }

@@ -14,10 +14,10 @@ use super::backends::Backends;
 use super::grants::{From, Grants};
 use super::guards::Guards;
 use super::services::{self, ServiceEndpoints, Unusable};
-use crate::model::{Endpoint, Health, Protocol};
+use crate::model::{Endpoint, Health, Protocol, Tls};
 use crate::resource::{Key, Kind, ObjectName};
 use crate::status::reasons;
-use crate::translate::read::Reader;
+use crate::translate::{Options, read::Reader};
 
 /// A reference without a weight has this one, by Gateway API.
 const DEFAULT_WEIGHT: u32 = 1;
@@ -41,6 +41,7 @@ pub(super) struct Reference {
     /// at, of which nobody can tell.
     pub tier: Option<usize>,
     pub protocol: Protocol,
+    pub tls: Option<Arc<Tls>>,
     pub endpoints: Arc<[Endpoint]>,
     /// The same by the cluster IPs of Services, where that is something else.
     pub by_service: Option<Arc<[Endpoint]>>,
@@ -68,6 +69,7 @@ pub(super) struct References<'a, 's> {
     grants: &'s Grants<'a>,
     backends: &'s Backends,
     guards: &'s Guards,
+    options: &'s Options,
     services: BTreeMap<(ObjectName, Option<i32>), Result<ServiceEndpoints, Unusable>>,
 }
 
@@ -77,12 +79,14 @@ impl<'a, 's> References<'a, 's> {
         grants: &'s Grants<'a>,
         backends: &'s Backends,
         guards: &'s Guards,
+        options: &'s Options,
     ) -> Self {
         Self {
             reader,
             grants,
             backends,
             guards,
+            options,
             services: BTreeMap::new(),
         }
     }
@@ -110,6 +114,7 @@ impl<'a, 's> References<'a, 's> {
             }),
             tier: Some(ACTIVE),
             protocol: Protocol::Http1,
+            tls: None,
             endpoints: Arc::new([]),
             by_service: None,
             sources: Vec::new(),
@@ -163,6 +168,7 @@ impl<'a, 's> References<'a, 's> {
         };
         reference.tier = Some(if plan.fallback { STANDBY } else { ACTIVE });
         reference.protocol = plan.protocol;
+        reference.tls.clone_from(&plan.tls);
         reference.endpoints = plan.endpoints.clone();
         reference.by_service = plan.by_service.clone();
         reference.sources.extend(plan.services.iter().cloned());
@@ -188,7 +194,9 @@ impl<'a, 's> References<'a, 's> {
         let found = self
             .services
             .entry((reference.object.clone(), port))
-            .or_insert_with(|| services::referenced(self.reader, &reference.object, port));
+            .or_insert_with(|| {
+                services::referenced(self.reader, &reference.object, port, self.options)
+            });
         match found {
             Ok(found) => {
                 reference.protocol = found.protocol;

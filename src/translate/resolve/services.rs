@@ -10,10 +10,11 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::ServicePort;
 use k8s_openapi::api::discovery::v1::{Endpoint as SliceEndpoint, EndpointSlice};
 
+use super::local;
 use crate::model::{Address, Endpoint, Health, Protocol};
 use crate::resource::{Key, Kind, ObjectName, Service};
 use crate::status::reasons;
-use crate::translate::read::Reader;
+use crate::translate::{Options, read::Reader};
 
 /// The endpoints of a Service's port.
 #[derive(Clone, Debug)]
@@ -43,6 +44,7 @@ pub(super) fn referenced(
     reader: &Reader<'_>,
     name: &ObjectName,
     port: Option<i32>,
+    options: &Options,
 ) -> Result<ServiceEndpoints, Unusable> {
     let Some(port) = port else {
         let message = format!("A reference to Service {name} needs a port.");
@@ -55,11 +57,7 @@ pub(super) fn referenced(
         ));
     };
     if service.spec.as_ref().and_then(|spec| spec.type_.as_deref()) == Some("ExternalName") {
-        let message = format!(
-            "Service {name} is of type ExternalName, which is not supported. \
-             Use a Backend with an fqdn endpoint instead."
-        );
-        return Err((reasons::UNSUPPORTED_VALUE, message));
+        return external_name(service, name, port, options);
     }
     let Some(found) = service_port(service, port) else {
         return Err((
@@ -67,16 +65,7 @@ pub(super) fn referenced(
             format!("Service {name} has no TCP port {port}."),
         ));
     };
-    let protocol = match found.app_protocol.as_deref() {
-        Some("kubernetes.io/h2c") => Protocol::H2c,
-        Some("kubernetes.io/wss") => {
-            let message = format!(
-                "Port {port} of Service {name} speaks kubernetes.io/wss: TLS towards backends is not supported yet."
-            );
-            return Err((reasons::UNSUPPORTED_VALUE, message));
-        }
-        _ => Protocol::Http1,
-    };
+    let protocol = protocol(found, name)?;
     let by = SlicePort::Named(found.name.as_deref().unwrap_or_default());
     let slices = slices(reader, name);
     Ok(ServiceEndpoints {
@@ -85,6 +74,61 @@ pub(super) fn referenced(
         protocol,
         port_name: found.name.clone(),
     })
+}
+
+/// What a Service leads to that is another name for one outside: that name, at the reference's port.
+fn external_name(
+    service: &Service,
+    name: &ObjectName,
+    port: i32,
+    options: &Options,
+) -> Result<ServiceEndpoints, Unusable> {
+    let refuse = |message: String| {
+        let message = format!("Service {name} is of type ExternalName: {message}");
+        Err((reasons::INVALID_ADDRESS, message))
+    };
+    let external = service
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.external_name.as_deref());
+    let external = external.unwrap_or_default().trim_end_matches('.');
+    if external.is_empty() {
+        return refuse("it has no externalName.".into());
+    }
+    if let Some(message) = local::unfit_name(external, options.allow_local_backends) {
+        return refuse(message);
+    }
+    let Some(number) = u16::try_from(port).ok().filter(|port| *port > 0) else {
+        return refuse(format!("port {port} cannot be connected to."));
+    };
+    let known = service_port(service, port);
+    let endpoint = Endpoint {
+        address: Address::Name(external.into(), number),
+        hostname: None,
+        health: Health::Unknown,
+    };
+    Ok(ServiceEndpoints {
+        endpoints: [endpoint].into(),
+        by_service: None,
+        protocol: known.map_or(Ok(Protocol::Http1), |known| protocol(known, name))?,
+        port_name: known.and_then(|known| known.name.clone()),
+    })
+}
+
+/// What a port speaks.
+fn protocol(port: &ServicePort, service: &ObjectName) -> Result<Protocol, Unusable> {
+    match port.app_protocol.as_deref() {
+        Some("kubernetes.io/h2c") => Ok(Protocol::Http2),
+        Some("kubernetes.io/wss") => {
+            let message = format!(
+                "Port {} of Service {service} speaks kubernetes.io/wss, and nothing says whose certificates are \
+                 good there: BackendTLSPolicy is not supported yet. Use a Backend with tls instead.",
+                port.port
+            );
+            Err((reasons::UNSUPPORTED_VALUE, message))
+        }
+        _ => Ok(Protocol::Http1),
+    }
 }
 
 /// The endpoints behind `<service>.<namespace>.svc` at `port`, or nothing where the store holds no
