@@ -19,6 +19,7 @@ mod options;
 mod output;
 mod problems;
 mod rate_limit;
+mod reference;
 mod replica;
 mod report;
 mod run;
@@ -74,6 +75,8 @@ enum Command {
     Bootstrap(bootstrap::Options),
     Certs(certs::Options),
     Crds(crds::Options),
+    #[command(hide = true)]
+    Reference(reference::Options),
     Debug(debug::Options),
     Shutdown(shutdown::Options),
     Completions(completions::Options),
@@ -114,6 +117,7 @@ impl Cli {
             Command::Bootstrap(options) => options.run(),
             Command::Certs(options) => runtime()?.block_on(options.run()),
             Command::Crds(options) => options.run(),
+            Command::Reference(options) => options.run(),
             Command::Debug(options) => runtime()?.block_on(options.run()),
             Command::Shutdown(options) => runtime()?.block_on(options.run()),
             Command::Completions(options) => options.run(&mut Cli::command()),

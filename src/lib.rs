@@ -10,7 +10,7 @@
 //! no randomness. The contracts between the steps: `resource` (what sources make and the store
 //! holds), `model` (what resolve makes and emit reads), `problem` and `status` (what is wrong, and
 //! how it is told). Around them: `pipeline`, the one loop that moves it along; `serving`, who
-//! serves as load reports say; `simulate`, who would if something failed; `bootstrap` and `proxy`, the
+//! serves as load reports say; `reference`, what each field does; `simulate`, who would if something failed; `bootstrap` and `proxy`, the
 //! Envoys that Locum starts; `trust`, mutual TLS between them and Locum; `kubernetes`, the connection to
 //! an API server; `api`, Locum's own gRPC; `admin` and `cli`, for the people who run it, and
 //! `admin_client`, which asks such interfaces.
@@ -28,6 +28,7 @@ pub mod model;
 pub mod pipeline;
 pub mod problem;
 pub mod proxy;
+pub mod reference;
 pub mod replicas;
 pub mod resource;
 pub mod serving;

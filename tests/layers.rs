@@ -29,6 +29,7 @@ const WIRE_TYPES: &[&str] = &["envoy_types", "prost", "crate::xds"];
 const PURE: &[&str] = &[
     "model",
     "problem",
+    "reference",
     "replicas/election",
     "replicas/peers",
     "resource",

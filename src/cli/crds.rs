@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
 
 use super::options::Misuse;
@@ -29,27 +30,32 @@ pub(super) struct Options {
 impl Options {
     /// Prints the definitions.
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let mut chosen = crds::all();
-        if let Some(unknown) = self
-            .names
-            .iter()
-            .find(|name| !chosen.iter().any(|crd| crds::is_called(crd, name)))
-        {
-            let known: Vec<&str> = chosen
-                .iter()
-                .map(|crd| crd.spec.names.plural.as_str())
-                .collect();
-            let message = format!(
-                "no definition is called {unknown:?}; there are {}",
-                known.join(", ")
-            );
-            return Err(Misuse::new(message).into());
-        }
-        if !self.names.is_empty() {
-            chosen.retain(|crd| self.names.iter().any(|name| crds::is_called(crd, name)));
-        }
+        let chosen = chosen(&self.names)?;
         let documents: Vec<Value> = chosen.iter().map(crds::document).collect();
         write_documents(&documents, self.form.output)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The definitions that are called so; all, where no name is given.
+pub(super) fn chosen(names: &[String]) -> Result<Vec<CustomResourceDefinition>, Misuse> {
+    let mut chosen = crds::all();
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| !chosen.iter().any(|crd| crds::is_called(crd, name)))
+    {
+        let known: Vec<&str> = chosen
+            .iter()
+            .map(|crd| crd.spec.names.plural.as_str())
+            .collect();
+        let message = format!(
+            "no definition is called {unknown:?}; there are {}",
+            known.join(", ")
+        );
+        return Err(Misuse::new(message));
+    }
+    if !names.is_empty() {
+        chosen.retain(|crd| names.iter().any(|name| crds::is_called(crd, name)));
+    }
+    Ok(chosen)
 }

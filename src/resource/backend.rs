@@ -145,7 +145,7 @@ pub struct BackendEndpoint {
     /// By IP address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<IpEndpoint>,
-    /// By Unix socket.
+    /// By Unix socket, where Locum runs with `--allow-local-backends`, as it does with files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unix: Option<UnixSocket>,
     /// The zone the endpoint is in.
@@ -166,7 +166,7 @@ pub struct FqdnEndpoint {
 /// An IP address and a port.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 pub struct IpEndpoint {
-    /// An IPv4 or IPv6 address.
+    /// An IPv4 or IPv6 address; a loopback or link-local one only with `--allow-local-backends`.
     #[schemars(length(min = 3, max = 45), regex(pattern = IP))]
     pub address: String,
     /// The port at that address.

@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The pattern of a size, as the CRDs have it.
-const PATTERN: &str = "^[1-9]+[0-9]*([EPTGMK]i|[EPTGMk])?$";
+pub const PATTERN: &str = "^[1-9]+[0-9]*([EPTGMK]i|[EPTGMk])?$";
 
 const UNITS: [(&str, u64); 12] = [
     ("Ki", 1 << 10),

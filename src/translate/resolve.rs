@@ -18,7 +18,7 @@ mod certificates;
 mod chain;
 mod classes;
 mod conditions;
-mod defaults;
+pub(crate) mod defaults;
 mod expressions;
 mod failover;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `deploy/`: what is generated is what Locum prints now.
+//! `deploy/` and `docs/reference/`: what is generated is what Locum prints now.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,6 +8,7 @@ mod crds;
 mod examples;
 mod granted;
 mod proxies;
+mod reference;
 mod roles;
 mod version;
 

@@ -56,8 +56,15 @@ fn root() -> PathBuf {
 impl Case {
     /// What the resources translate to.
     pub(crate) fn state(&self, options: &Options) -> State {
+        self.state_of(self.folder.join(INPUT), options)
+    }
+
+    /// What other resources in the place of the case's would translate to.
+    pub(crate) fn state_of(&self, input: PathBuf, options: &Options) -> State {
+        let mut paths = vec![input];
+        let input = self.input();
         let mut options = options.clone();
-        if self.input().lines().any(|line| line == COUNTED) {
+        if input.lines().any(|line| line == COUNTED) {
             options.rate_limit_service = Some(RateLimitService {
                 host: "127.0.0.1".into(),
                 port: 8081,
@@ -65,8 +72,6 @@ impl Case {
                 fail_closed: false,
             });
         }
-        let input = self.input();
-        let mut paths = vec![self.folder.join(INPUT)];
         if !input.lines().any(|line| line == "kind: Gateway") {
             paths.insert(0, root().join("gateway.yaml"));
         }
@@ -117,7 +122,8 @@ impl Case {
         }
     }
 
-    fn input(&self) -> String {
+    /// The resources.
+    pub(crate) fn input(&self) -> String {
         std::fs::read_to_string(self.folder.join(INPUT))
             .unwrap_or_else(|error| panic!("{}: {INPUT}: {error}", self.name))
     }

@@ -22,7 +22,7 @@ pub struct CircuitBreaker {
     /// Retries under way.
     #[serde(default = "kibi")]
     pub max_parallel_retries: u32,
-    /// Requests until a connection is closed.
+    /// Requests until a connection is closed. 0: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_requests_per_connection: Option<u32>,
     /// Limits of one endpoint.
@@ -114,19 +114,19 @@ pub struct TcpTimeout {
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpTimeout {
-    /// How long a connection is kept without a request.
+    /// How long a connection is kept without a request. 0s: for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection_idle_timeout: Option<Duration>,
-    /// How long a connection is kept at all.
+    /// How long a connection is kept at all. 0s: for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_connection_duration: Option<Duration>,
-    /// How long a request may take, with all its retries.
+    /// How long a request may take, with all its retries. 0s: for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_timeout: Option<Duration>,
-    /// How long a stream may live.
+    /// How long a stream may live. 0s: for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_stream_duration: Option<Duration>,
-    /// How long a stream may be silent.
+    /// How long a stream may be silent. 0s: for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_idle_timeout: Option<Duration>,
 }

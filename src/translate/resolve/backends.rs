@@ -79,6 +79,7 @@ pub(super) fn backends(
         let plan = plan(backend, reader, grants, options);
         if plan.refusal.is_none() {
             problems.extend(left_to_dns(&plan.key, backend, reader, grants, options));
+            problems.extend(idle_zones(&plan.key, backend));
             problems.extend(backend_tls::notes(&plan.key, backend));
         }
         let condition = match &plan.refusal {
@@ -343,6 +344,19 @@ fn virtual_ip(
         hostname: Some(hostname.into()),
         ..found
     })
+}
+
+/// Zones that endpoints are said to be in.
+fn idle_zones(key: &Key, backend: &Backend) -> Vec<Problem> {
+    let endpoints = backend.spec.endpoints.iter().enumerate();
+    let zoned = endpoints.filter(|(_, endpoint)| endpoint.zone.is_some());
+    let message =
+        "The zone has no effect: a tier's requests are divided by weight, whatever the zone.";
+    let warning = |(index, _)| {
+        let field = format!("spec.endpoints[{index}].zone");
+        Problem::warning(key, &field, reasons::NO_EFFECT, message.into())
+    };
+    zoned.map(warning).collect()
 }
 
 /// Names that are left to DNS although they stand for a Service. Only a cluster's own DNS answers

@@ -26,7 +26,7 @@ const EJECTION_TIME: Duration = Duration::from_secs(10);
 
 /// A whole tier may be taken out, since another stands by. When all tiers are out the chain fails
 /// open ([`PANIC_PERCENT`]).
-pub(super) const MAX_EJECTION_PERCENT: u32 = 100;
+pub(crate) const MAX_EJECTION_PERCENT: u32 = 100;
 
 /// More than one in a row, so that one answer of 502, 503 or 504, or one broken connection, moves
 /// nothing.
@@ -41,7 +41,7 @@ const PANIC_PERCENT: u32 = 1;
 const CIRCUIT_BREAKER: u32 = 1024;
 
 /// The least number of retries under a budget where none is said: Envoy's.
-pub(super) const MIN_RETRY_CONCURRENCY: u32 = 3;
+pub(crate) const MIN_RETRY_CONCURRENCY: u32 = 3;
 
 /// Hosts that vanish are found at the first connection; Envoy Gateway's 10 s is longer than most
 /// clients wait.
@@ -49,7 +49,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The longest silence on a stream that listeners allow. A request that may take longer may be silent
 /// for as long.
-pub(super) const STREAM_IDLE_TIMEOUT: Duration = Duration::from_mins(5);
+pub(crate) const STREAM_IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Bytes; Envoy Gateway's, for an edge proxy.
 const BUFFER_LIMIT: u32 = 32_768;
@@ -72,6 +72,13 @@ const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// connections that ping without work.
 const HTTP2_PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a probe by HTTP asks with, and the status that it expects.
+pub(crate) const PROBE_METHOD: &str = "GET";
+pub(crate) const EXPECTED_STATUS: u16 = 200;
+
+/// Envoy's least length of an answer to be made small, in bytes.
+pub(crate) const MIN_COMPRESSED: u32 = 30;
 
 /// Attempts at one tier before the next: another host of the same tier first.
 pub(super) const ATTEMPTS_PER_TIER: u32 = 2;
@@ -97,7 +104,7 @@ const RETRY_ON: [&str; 3] = ["connect-failure", "refused-stream", "reset-before-
 const RETRY_ON_REPEATABLE: [&str; 1] = ["reset"];
 
 /// The settings of a chain without any policy.
-pub(super) fn chain_settings() -> ChainSettings {
+pub(crate) fn chain_settings() -> ChainSettings {
     ChainSettings {
         balancer: Balancer::LeastRequest { slow_start: None },
         endpoint_headers: Vec::new(),
@@ -162,7 +169,7 @@ fn outlier_detection() -> OutlierDetection {
 }
 
 /// Retries for a chain of `tiers` tiers without any policy.
-pub(super) fn retry(tiers: usize) -> Retry {
+pub(crate) fn retry(tiers: usize) -> Retry {
     Retry {
         retries: retries(tiers, ATTEMPTS_PER_TIER),
         on: BTreeSet::from(RETRY_ON),

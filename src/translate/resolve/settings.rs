@@ -29,6 +29,12 @@ use crate::resource::failover_policy;
 use crate::resource::traffic_policy::{self as api, BackendTrafficPolicySpec};
 use crate::resource::{Key, ObjectName};
 
+/// Envoy takes a longer time only.
+const MIN_DNS_REFRESH_RATE: Duration = Duration::from_millis(1);
+/// What Linux takes for the times of keep-alive, and for how many probes there are.
+const KEEPALIVE_SECONDS: std::ops::RangeInclusive<u64> = 1..=32_767;
+const MAX_KEEPALIVE_PROBES: u32 = 127;
+
 /// A field that cannot be honoured, below `spec`, and why.
 pub(super) type Refusals = Vec<(String, String)>;
 
@@ -339,7 +345,9 @@ fn connection(connection: &api::Connection, chain: &mut ChainSettings, refusals:
 fn dns(dns: &api::Dns, settings: &mut Dns, refusals: &mut Refusals) {
     if let Some(rate) = dns.dns_refresh_rate {
         settings.refresh_rate = rate.0;
-        positive(rate.0, "dns.dnsRefreshRate", refusals);
+        if rate.0 <= MIN_DNS_REFRESH_RATE {
+            refuse(refusals, "dns.dnsRefreshRate", "must be more than 1ms");
+        }
     }
     if let Some(respect) = dns.respect_dns_ttl {
         settings.respect_ttl = respect;
@@ -354,7 +362,8 @@ fn dns(dns: &api::Dns, settings: &mut Dns, refusals: &mut Refusals) {
     };
 }
 
-/// Kernels count idle time and interval in whole seconds.
+/// Kernels count idle time and interval in whole seconds. An Envoy that cannot set them makes no
+/// connection at all.
 fn tcp_keepalive(
     keepalive: &api::TcpKeepalive,
     chain: &mut ChainSettings,
@@ -365,9 +374,18 @@ fn tcp_keepalive(
         (keepalive.interval, "tcpKeepalive.interval"),
     ];
     for (time, field) in times {
-        if time.is_some_and(|time| time.0.is_zero() || time.0.subsec_nanos() != 0) {
-            refuse(refusals, field, "must be whole seconds, at least one");
+        let fits = |time: Duration| {
+            time.subsec_nanos() == 0 && KEEPALIVE_SECONDS.contains(&time.as_secs())
+        };
+        if time.is_some_and(|time| !fits(time.0)) {
+            refuse(refusals, field, "must be whole seconds, from 1 to 32767");
         }
+    }
+    if keepalive
+        .probes
+        .is_some_and(|probes| probes > MAX_KEEPALIVE_PROBES)
+    {
+        refuse(refusals, "tcpKeepalive.probes", "must be at most 127");
     }
     chain.tcp_keepalive = Some(TcpKeepalive {
         probes: keepalive.probes,

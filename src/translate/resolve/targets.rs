@@ -47,20 +47,14 @@ pub(super) fn targets(
         match target.kind.as_str() {
             "HTTPRoute" => targets.push(named(&key, Kind::HttpRoute, target, field)),
             "Gateway" => targets.push(named(&key, Kind::Gateway, target, field)),
-            other => {
-                let message = format!(
-                    "Targets of kind {other} are not supported; HTTPRoute and Gateway are."
-                );
-                problems.push(Problem::warning(
-                    &key,
-                    &field,
-                    reasons::UNSUPPORTED_VALUE,
-                    message,
-                ));
-            }
+            other => problems.push(unsupported_kind(&key, &field, other)),
         }
     }
     for (index, selector) in policy.spec.target_selectors.iter().enumerate() {
+        let field = format!("spec.targetSelectors[{index}]");
+        if !["HTTPRoute", "Gateway"].contains(&&*selector.kind) {
+            problems.push(unsupported_kind(&key, &field, &selector.kind));
+        }
         let selection = Selection {
             policy: &key,
             selector,
@@ -70,10 +64,15 @@ pub(super) fn targets(
         targets.extend(selection.objects().into_iter().map(|key| Target {
             key,
             section: None,
-            field: format!("spec.targetSelectors[{index}]"),
+            field: field.clone(),
         }));
     }
     targets
+}
+
+fn unsupported_kind(policy: &Key, field: &str, kind: &str) -> Problem {
+    let message = format!("Targets of kind {kind} are not supported; HTTPRoute and Gateway are.");
+    Problem::warning(policy, field, reasons::UNSUPPORTED_VALUE, message)
 }
 
 fn named(policy: &Key, kind: Kind, target: &TargetRef, field: String) -> Target {

@@ -33,7 +33,7 @@ pub(super) fn apply(
             let spec = balancer.consistent_hash.as_ref();
             hash = spec.map(inputs).unwrap_or_default();
             if !hash.iter().all(is_named) {
-                let why = "hashes something without a name that HTTP has for it";
+                let why = "hashes something by a name, or sets a value, that HTTP has not";
                 refuse(refusals, "loadBalancer.consistentHash", why);
             }
             let table_size = spec.map_or(0, |spec| spec.table_size);
@@ -153,7 +153,7 @@ fn inputs(spec: &ConsistentHash) -> Vec<HashInput> {
     }
 }
 
-/// Whether Envoy takes the name of what is hashed. It would refuse all routes of the port for one
+/// Whether Envoy takes the names in what is hashed, and the values. It would refuse all routes of the port for one
 /// that it does not.
 fn is_named(input: &HashInput) -> bool {
     match input {
@@ -161,7 +161,11 @@ fn is_named(input: &HashInput) -> bool {
         HashInput::Header(name) => is_token(name),
         HashInput::Cookie {
             name, attributes, ..
-        } => is_token(name) && attributes.iter().all(|(name, _)| is_token(name)),
+        } => {
+            let mut attributes = attributes.iter();
+            let is_sound = |value: &str| !value.chars().any(char::is_control);
+            is_token(name) && attributes.all(|(name, value)| is_token(name) && is_sound(value))
+        }
         HashInput::QueryParameter(name) => !name.is_empty(),
     }
 }

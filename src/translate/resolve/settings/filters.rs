@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use super::super::defaults;
 use super::{Refusals, balancer, is_token, positive, rate_limit, refuse, response_override};
 use crate::model::{AbortStatus, Bandwidth, Codec, Compression, Fault, Filters};
 use crate::resource::traffic_policy::{
@@ -11,8 +12,6 @@ use crate::resource::traffic_policy::{
     FaultInjection,
 };
 
-/// Envoy's least length of an answer to be made small, in bytes.
-const MIN_COMPRESSED: u32 = 30;
 /// What Envoy answers at most.
 const MAX_STATUS: u32 = 599;
 
@@ -144,12 +143,12 @@ fn compression(spec: &BackendTrafficPolicySpec, refusals: &mut Refusals) -> Vec<
             .min_content_length
             .map(|length| u32::try_from(length.0));
         let min_length = match length {
-            None => MIN_COMPRESSED,
-            Some(Ok(length)) if length >= MIN_COMPRESSED => length,
+            None => defaults::MIN_COMPRESSED,
+            Some(Ok(length)) if length >= defaults::MIN_COMPRESSED => length,
             Some(_) => {
                 let field = format!("{field}.minContentLength");
                 refuse(refusals, &field, "must be at least 30 and less than 4Gi");
-                MIN_COMPRESSED
+                defaults::MIN_COMPRESSED
             }
         };
         found.push(Compression { codec, min_length });

@@ -1,12 +1,14 @@
 //! How a policy's `healthCheck` finds out that an endpoint cannot serve.
 
 use super::super::defaults;
-use super::{Refusals, positive};
+use super::{Refusals, positive, refuse};
 use crate::model::{ChainSettings, HealthCheck, HealthCheckLog, OutlierDetection, Payload, Probe};
 use crate::resource::traffic_policy::{self as api, CheckType, HealthCheckEvent};
 
-/// The status that a probe expects where the policy says none.
-const EXPECTED_STATUS: u16 = 200;
+/// The methods that Envoy probes with.
+const METHODS: [&str; 8] = [
+    "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH",
+];
 /// Where probes are logged where the policy says nowhere.
 const STANDARD_OUTPUT: &str = "/dev/stdout";
 
@@ -27,7 +29,26 @@ pub(super) fn apply(check: &api::HealthCheck, chain: &mut ChainSettings, refusal
     if let Some(active) = &check.active {
         positive(active.interval.0, "healthCheck.active.interval", refusals);
         positive(active.timeout.0, "healthCheck.active.timeout", refusals);
+        if let Some(http) = &active.http {
+            check_http(http, refusals);
+        }
         chain.health_check = Some(health_check(active));
+    }
+}
+
+/// Refuses what Envoy would, or would make something else of.
+fn check_http(http: &api::HttpCheck, refusals: &mut Refusals) {
+    if http.path.chars().any(char::is_control) {
+        let why = "has a character that no path may have";
+        refuse(refusals, "healthCheck.active.http.path", why);
+    }
+    let method = http
+        .method
+        .as_ref()
+        .map(|method| method.to_ascii_uppercase());
+    if method.is_some_and(|method| !METHODS.contains(&&*method)) {
+        let why = format!("must be one of {}", METHODS.join(", "));
+        refuse(refusals, "healthCheck.active.http.method", &why);
     }
 }
 
@@ -84,16 +105,17 @@ fn probe(active: &api::ActiveHealthCheck) -> Probe {
         CheckType::Http => {
             let http = active.http.clone().unwrap_or_default();
             let expected_statuses = if http.expected_statuses.is_empty() {
-                vec![EXPECTED_STATUS]
+                vec![defaults::EXPECTED_STATUS]
             } else {
                 http.expected_statuses
             };
             Probe::Http {
                 path: http.path,
                 hostname: http.hostname,
-                method: http
-                    .method
-                    .map_or_else(|| "GET".into(), |method| method.to_ascii_uppercase()),
+                method: http.method.map_or_else(
+                    || defaults::PROBE_METHOD.into(),
+                    |method| method.to_ascii_uppercase(),
+                ),
                 expected_statuses,
                 retriable_statuses: http.retriable_statuses,
                 expected_response: http.expected_response.as_ref().map(payload),
