@@ -10,7 +10,6 @@ use envoy_types::pb::envoy::config::core::v3::{
     Address, AggregatedConfigSource, ApiVersion, ConfigSource, Http1ProtocolOptions,
     Http2ProtocolOptions, HttpProtocolOptions, Pipe, SocketAddress, TypedExtensionConfig, address,
 };
-use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3 as upstream;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     AutoHttpConfig, ExplicitHttpConfig, UpstreamProtocolOptions, UseDownstreamHttpConfig,
@@ -97,30 +96,26 @@ pub(crate) fn pipe(path: &str, mode: u32) -> Address {
     }
 }
 
-/// The one protocol that a cluster speaks, as its extension options, with the filters of requests that
-/// are sent to it.
+/// The options of a cluster that speaks one protocol.
 pub(crate) fn spoken(
     protocol: ProtocolConfig,
     common: Option<HttpProtocolOptions>,
-    filters: Vec<HttpFilter>,
-) -> HashMap<String, Any> {
+) -> upstream::HttpProtocolOptions {
     let explicit = ExplicitHttpConfig {
         protocol_config: Some(protocol),
     };
     protocol_options(
         UpstreamProtocolOptions::ExplicitHttpConfig(explicit),
         common,
-        filters,
     )
 }
 
-/// The extension options of a cluster that speaks what each client speaks.
+/// Those of a cluster that speaks what each client speaks.
 pub(crate) fn clients_own(
     http1: Http1ProtocolOptions,
     http2: Http2ProtocolOptions,
     common: Option<HttpProtocolOptions>,
-    filters: Vec<HttpFilter>,
-) -> HashMap<String, Any> {
+) -> upstream::HttpProtocolOptions {
     let downstream = UseDownstreamHttpConfig {
         http_protocol_options: Some(http1),
         http2_protocol_options: Some(http2),
@@ -129,37 +124,36 @@ pub(crate) fn clients_own(
     protocol_options(
         UpstreamProtocolOptions::UseDownstreamProtocolConfig(downstream),
         common,
-        filters,
     )
 }
 
-/// The extension options of a cluster that speaks what each endpoint wants, which TLS finds out.
+/// Those of a cluster that speaks what each endpoint wants, which TLS finds out.
 pub(crate) fn negotiated(
     http1: Http1ProtocolOptions,
     http2: Http2ProtocolOptions,
     common: Option<HttpProtocolOptions>,
-    filters: Vec<HttpFilter>,
-) -> HashMap<String, Any> {
+) -> upstream::HttpProtocolOptions {
     let auto = AutoHttpConfig {
         http_protocol_options: Some(http1),
         http2_protocol_options: Some(http2),
         ..AutoHttpConfig::default()
     };
-    let protocol = UpstreamProtocolOptions::AutoConfig(auto);
-    protocol_options(protocol, common, filters)
+    protocol_options(UpstreamProtocolOptions::AutoConfig(auto), common)
 }
 
 fn protocol_options(
     protocol: UpstreamProtocolOptions,
     common: Option<HttpProtocolOptions>,
-    filters: Vec<HttpFilter>,
-) -> HashMap<String, Any> {
-    let options = upstream::HttpProtocolOptions {
+) -> upstream::HttpProtocolOptions {
+    upstream::HttpProtocolOptions {
         common_http_protocol_options: common,
         upstream_protocol_options: Some(protocol),
-        http_filters: filters,
         ..upstream::HttpProtocolOptions::default()
-    };
+    }
+}
+
+/// Such options in the form in which clusters carry them.
+pub(crate) fn packed(options: upstream::HttpProtocolOptions) -> HashMap<String, Any> {
     let name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
     [(name.to_owned(), pack_any(options))].into()
 }

@@ -64,7 +64,7 @@ fn names(chain: &Chain) -> BTreeSet<&str> {
     let endpoints = members.flat_map(|member| &member.endpoints);
     let names = endpoints.filter_map(|endpoint| match &endpoint.address {
         Address::Name(name, _) => Some(name.as_str()),
-        Address::Ip(_) | Address::Unix(_) => None,
+        Address::Ip(_) | Address::Unix(_) | Address::OfRequest => None,
     });
     names.collect()
 }

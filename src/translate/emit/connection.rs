@@ -14,6 +14,7 @@ use envoy_types::pb::envoy::config::core::v3::socket_option;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 use envoy_types::pb::envoy::extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport;
 use envoy_types::pb::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
 use envoy_types::pb::google::protobuf::Any;
 use envoy_types::util::pack_any;
@@ -22,7 +23,7 @@ use crate::model::{
     ChainSettings, CircuitBreaker, Http2, Preconnect, Protocol, ProxyProtocol, TcpKeepalive,
 };
 use crate::xds::wire::{
-    boolean, clients_own, double, duration, negotiated, percent, spoken, uint32,
+    boolean, clients_own, double, duration, negotiated, packed, percent, spoken, uint32,
 };
 
 /// How long sent bytes may stay without an acknowledgement before the kernel gives the connection
@@ -37,12 +38,26 @@ const SOL_SOCKET: i64 = 1;
 const SO_SNDBUF: i64 = 7;
 const SO_RCVBUF: i64 = 8;
 
-/// The protocol and its limits, and the filters of requests, as clusters carry them.
+/// The protocol and its limits, and the filters of requests, as clusters carry them. Where `by_request`, each request's host is
+/// the name that TLS says and checks.
 pub(super) fn protocol_options(
     settings: &ChainSettings,
     protocol: Protocol,
+    by_request: bool,
     filters: Vec<HttpFilter>,
 ) -> HashMap<String, Any> {
+    let mut options = spoken_options(settings, protocol);
+    options.http_filters = filters;
+    options.upstream_http_protocol_options =
+        by_request.then(|| core::UpstreamHttpProtocolOptions {
+            auto_sni: true,
+            auto_san_validation: true,
+            ..core::UpstreamHttpProtocolOptions::default()
+        });
+    packed(options)
+}
+
+fn spoken_options(settings: &ChainSettings, protocol: Protocol) -> HttpProtocolOptions {
     let http1 = core::Http1ProtocolOptions::default();
     let http2 = http2(&settings.http2);
     let common = core::HttpProtocolOptions {
@@ -52,14 +67,14 @@ pub(super) fn protocol_options(
         ..core::HttpProtocolOptions::default()
     };
     if settings.use_client_protocol {
-        return clients_own(http1, http2, Some(common), filters);
+        return clients_own(http1, http2, Some(common));
     }
     let config = match protocol {
         Protocol::Http1 => ProtocolConfig::HttpProtocolOptions(http1),
         Protocol::Http2 => ProtocolConfig::Http2ProtocolOptions(http2),
-        Protocol::Negotiated => return negotiated(http1, http2, Some(common), filters),
+        Protocol::Negotiated => return negotiated(http1, http2, Some(common)),
     };
-    spoken(config, Some(common), filters)
+    spoken(config, Some(common))
 }
 
 fn http2(http2: &Http2) -> core::Http2ProtocolOptions {

@@ -30,7 +30,7 @@ use super::rate_limit;
 use crate::model::GlobalLimit;
 use crate::translate::{RateLimitService, names};
 use crate::xds::resource::Readiness;
-use crate::xds::wire::{duration, socket_address, spoken};
+use crate::xds::wire::{duration, packed, socket_address, spoken};
 
 /// What the limits of all Gateways are in for the service.
 const DOMAIN: &str = "locum";
@@ -171,11 +171,10 @@ pub(super) fn cluster(service: &RateLimitService) -> Cluster {
             }],
             ..ClusterLoadAssignment::default()
         }),
-        typed_extension_protocol_options: spoken(
+        typed_extension_protocol_options: packed(spoken(
             ProtocolConfig::Http2ProtocolOptions(http2),
             None,
-            Vec::new(),
-        ),
+        )),
         ..Cluster::default()
     }
 }

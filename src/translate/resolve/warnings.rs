@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::chain::Draft;
 use super::order::Order;
 use super::policies::Hidden;
-use crate::model::{Chain, ChainName, Probe, Protocol, Retry, Tier};
+use crate::model::{Address, Chain, ChainName, Probe, Protocol, Retry, Tier};
 use crate::problem::Problem;
 use crate::resource::Key;
 use crate::status::reasons;
@@ -46,6 +46,7 @@ pub(super) fn warnings(subject: &Subject<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
     if let Some(policy) = subject.policy {
         problems.extend(unsendable_probe(subject, policy));
+        problems.extend(idle_probe(subject, policy));
     }
     problems.extend(idle_probes(subject));
     if subject.chain.tiers.len() < 2 {
@@ -118,6 +119,21 @@ fn served(chain: &Chain) -> impl Iterator<Item = Protocol> {
     let members = chain.tiers.iter().flat_map(|tier| &tier.members);
     let served = members.filter(|member| !member.endpoints.is_empty());
     served.map(|member| member.protocol)
+}
+
+/// A probe of endpoints that nobody knows before there is a request.
+fn idle_probe(subject: &Subject<'_>, policy: &Key) -> Option<Problem> {
+    subject.chain.settings.health_check.as_ref()?;
+    let mut served = subject.chain.members().flat_map(|member| &member.endpoints);
+    let is_resolver = served.any(|endpoint| endpoint.address == Address::OfRequest);
+    is_resolver.then(|| {
+        let message = format!(
+            "Where requests of chain {} go, each says itself: there is nothing to probe.",
+            subject.name.0
+        );
+        let field = "spec.healthCheck.active";
+        Problem::warning(policy, field, reasons::NOT_PROBED, message)
+    })
 }
 
 fn endpoints(tier: &Tier) -> usize {
