@@ -9,7 +9,7 @@ use std::collections::btree_map::Entry;
 
 use super::ancestors::{Ancestor, ParentsByRoute};
 use super::attach::{self, Attachment};
-use super::chain::Outcome;
+use super::chain::{Draft, Outcome};
 use super::conditions;
 use super::defaults;
 use super::failover::Failovers;
@@ -20,8 +20,9 @@ use super::policies::{Effective, Policies};
 use super::readiness::{Reached, Readiness, ReadinessByPolicy};
 use super::refs::References;
 use super::rules::{self, Rule, Rules};
+use super::settings::Settings;
 use super::warnings::{Subject, warnings, warnings_of_rule};
-use crate::model::{Action, Forward, Route};
+use crate::model::{Action, ChainName, Forward, Retry, Route};
 use crate::problem::Problem;
 use crate::resource::{HttpRoute, Key, Kind, ObjectName};
 use crate::status::{ParentRef, ParentStatus, Status, StatusBody, Statuses, reasons};
@@ -377,9 +378,22 @@ fn action(
     let of_rule = look_at(&subject, is_new, hosts, problems);
     reached.join(&of_rule, order.map(|order| &order.policy));
     hosts.chains.insert(name.clone(), chain);
+    Action::Forward(Box::new(forward(key, rule, draft, name, retry, settings)))
+}
+
+/// How the requests of a rule are sent on to its chain.
+fn forward(
+    key: &Key,
+    rule: &Rule<'_>,
+    draft: &Draft,
+    chain: ChainName,
+    retry: Retry,
+    settings: &Settings,
+) -> Forward {
     let timeout = rule.timeout.or(settings.request_timeout);
-    Action::Forward(Box::new(Forward {
-        chain: name,
+    let order = draft.order.as_deref();
+    Forward {
+        chain,
         failing_millionths: draft.failing_millionths,
         timeout,
         stream_idle_timeout: settings
@@ -392,7 +406,7 @@ fn action(
         filters: settings.filters(draft.changed_headers()),
         upgrades: settings.upgrades.clone(),
         stat_prefix: settings.stat_prefix(key),
-    }))
+    }
 }
 
 /// What stands against the failover of a rule's chain. Rules that share a chain share what is wrong
