@@ -41,6 +41,8 @@ pub enum Effect {
     Words(&'static str),
     /// Nothing depends on it, for this reason.
     Nothing(&'static str),
+    /// What becomes of it, and of everything below it, is what becomes of this field.
+    Like(&'static str),
     /// It is refused, with everything below it, in these words.
     Refused(&'static str),
 }
@@ -60,6 +62,11 @@ impl Row {
     /// A field that nothing depends on.
     fn nothing(path: &str, why: &'static str) -> Self {
         Self::new(path, Effect::Nothing(why))
+    }
+
+    /// A field that is read by the same code as another, the way to which is `whole`.
+    fn like(path: &str, whole: &'static str) -> Self {
+        Self::new(path, Effect::Like(whole))
     }
 
     /// A field that is refused in these words.
@@ -161,20 +168,20 @@ fn text(value: &Value) -> String {
 /// Each field with its row, and what is wrong with the rows.
 fn together(fields: Vec<Field>, mut rows: Vec<Row>) -> (Vec<(Field, Option<Row>)>, Vec<String>) {
     let mut wrong = Vec::new();
-    let mut refused: Vec<String> = Vec::new();
+    let mut covered: Vec<String> = Vec::new();
     let mut found = Vec::new();
     for field in fields {
         let path = &field.path;
         let row = rows.iter().position(|row| row.path == *path);
         let row = row.map(|index| rows.remove(index));
-        let is_below = |of: &String| field.is_below(of);
+        let is_covered = covered.iter().any(|of| field.is_below(of));
         match &row {
             Some(row) => {
-                if refused.iter().any(is_below) {
-                    wrong.push(format!("{path} has a row below one that is refused"));
+                if is_covered {
+                    wrong.push(format!("{path} has a row below one that is for all in it"));
                 }
-                if matches!(row.effect, Effect::Refused(_)) {
-                    refused.push(path.clone());
+                if matches!(row.effect, Effect::Refused(_) | Effect::Like(_)) {
+                    covered.push(path.clone());
                 } else if field.is_leaf && field.is_optional() && row.absent.is_none() {
                     wrong.push(format!(
                         "{path}: its row does not say what holds without it"
@@ -186,7 +193,7 @@ fn together(fields: Vec<Field>, mut rows: Vec<Row>) -> (Vec<(Field, Option<Row>)
                     ));
                 }
             }
-            None if field.is_leaf && !refused.iter().any(is_below) => {
+            None if field.is_leaf && !is_covered => {
                 wrong.push(format!("{path} has no row"));
             }
             None => {}

@@ -26,14 +26,7 @@ const UNKNOWN: &str = "Envoy knows no";
 
 pub(super) fn rows() -> Vec<Row> {
     let own = vec![
-        Row::words(
-            "type",
-            "with `Endpoints` the endpoints are those that are listed",
-        )
-        .but(
-            "`DynamicResolver`",
-            "Type DynamicResolver is not supported yet",
-        ),
+        Row::envoy("type", &["Cluster.cluster_type.name"]),
         Row::envoy(
             "appProtocols",
             &["HttpProtocolOptions.explicit_http_config.http2_protocol_options"],
@@ -93,7 +86,11 @@ fn tls() -> Vec<Row> {
                 "It does not say whose certificates are good",
             ),
         Row::envoy("sni", &[tls!("sni")])
-            .absent("each endpoint's own name; where it has none, none is said"),
+            .absent("each endpoint's own name; where it has none, none is said")
+            .but(
+                "any, with type DynamicResolver",
+                "each request's host is the server name",
+            ),
         Row::nothing(
             "autoSNIFromEndpointHostname",
             "without `sni` the server name is each endpoint's own in any case",

@@ -94,6 +94,7 @@ fn effect(row: &Row) -> String {
             fields.collect::<Vec<_>>().join(", ")
         }
         Effect::Words(words) => (*words).to_owned(),
+        Effect::Like(whole) => format!("as `{whole}`, and so all below it"),
         Effect::Nothing(why) => format!("nothing: {why}"),
         Effect::Refused(words) => format!("refused: \"{words}\""),
     };

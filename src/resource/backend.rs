@@ -89,7 +89,8 @@ const KIND: &str = r"^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$";
     .message("with autoSNIFromEndpointHostname, ip and unix endpoints need a hostname")
 )]
 pub struct BackendSpec {
-    /// Whether the endpoints are listed here or taken from each request's host.
+    /// Whether the endpoints are listed here or taken from each request's host; the latter only with
+    /// `--allow-local-backends`.
     #[serde(default)]
     pub r#type: BackendType,
     /// Where requests are sent to. All by name, or none.

@@ -164,7 +164,7 @@ fn missing(row: &Row, kind: &str, cases: &[Shown]) -> Vec<String> {
                 untold.map(|field| format!("no case that sets it has {field} in xds.yaml")),
             );
         }
-        Effect::Words(_) | Effect::Nothing(_) => {}
+        Effect::Words(_) | Effect::Nothing(_) | Effect::Like(_) => {}
         Effect::Refused(words) if refused(words) => {}
         Effect::Refused(words) => missing.push(format!("no case has it refused: {words}")),
     }
@@ -282,7 +282,7 @@ fn every_field_makes_a_difference() {
                 .filter(|edited| sets(edited, &page.kind, &row.path))
                 .map(|edited| edited.differs_without(&page.kind, &way));
             let is_right = match row.effect {
-                Effect::Envoy(_) => found.any(|(told, _)| told),
+                Effect::Envoy(_) | Effect::Like(_) => found.any(|(told, _)| told),
                 Effect::Words(_) => found.any(|(told, said)| told || said),
                 Effect::Nothing(_) => !found.any(|(told, _)| told),
                 Effect::Refused(_) => true,

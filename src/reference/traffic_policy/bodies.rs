@@ -15,7 +15,7 @@ pub(super) fn rows() -> Vec<Row> {
     ];
     let parts = [
         own,
-        below("compression[]", compressor()),
+        vec![Row::like("compression", "spec.compressor")],
         below("compressor[]", compressor()),
         below("bandwidthLimit", bandwidth()),
     ];

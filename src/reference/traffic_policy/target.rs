@@ -14,7 +14,7 @@ pub(super) fn rows() -> Vec<Row> {
     ];
     let parts = [
         merge,
-        below("targetRef", reference()),
+        vec![Row::like("targetRef", "spec.targetRefs")],
         below("targetRefs[]", reference()),
         below("targetSelectors[]", selector()),
     ];

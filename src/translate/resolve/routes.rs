@@ -367,6 +367,10 @@ fn action(
         chain: &chain,
         draft,
         retry: &retry,
+        rule_counts: rule
+            .retry
+            .as_ref()
+            .is_some_and(|retry| retry.attempts.is_some()),
         timeouts: (rule.timeout, settings.request_timeout),
         route: key,
         rule: &format!("spec.rules[{}]", rule.index),
@@ -424,9 +428,8 @@ fn look_at(
         problems.extend(found);
     }
     let mut of_rule = hosts.readiness[subject.name].clone();
-    if let Some(found) = warnings_of_rule(subject) {
-        of_rule.add(std::slice::from_ref(&found));
-        problems.push(found);
-    }
+    let found = warnings_of_rule(subject);
+    of_rule.add(&found);
+    problems.extend(found);
     of_rule
 }

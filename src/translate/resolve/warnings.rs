@@ -27,6 +27,8 @@ pub(super) struct Subject<'a> {
     /// What the chain was made from.
     pub draft: &'a Draft,
     pub retry: &'a Retry,
+    /// Whether the rule itself says how often a request is tried again.
+    pub rule_counts: bool,
     /// The longest a request may take: that of the rule, and where it says none that of the policy.
     pub timeouts: (Option<Duration>, Option<Duration>),
     pub route: &'a Key,
@@ -63,8 +65,9 @@ pub(super) fn warnings(subject: &Subject<'_>) -> Vec<Problem> {
 
 /// What keeps one rule's requests from failing over, where another over the same chain may not have
 /// it.
-pub(super) fn warnings_of_rule(subject: &Subject<'_>) -> Option<Problem> {
-    hang::never(subject)
+pub(super) fn warnings_of_rule(subject: &Subject<'_>) -> Vec<Problem> {
+    let of_rule = hang::never(subject).into_iter();
+    of_rule.chain(retries::of_rule(subject)).collect()
 }
 
 impl Subject<'_> {

@@ -89,6 +89,28 @@ fn retries_that_are_off_or_do_not_reach_the_standby_are_named() {
 }
 
 #[test]
+fn attempts_of_a_rule_are_named_there_and_not_in_a_policy() {
+    let chain = ip("active", "10.0.0.1", false) + &ip("passive", "10.0.0.2", true);
+    let other = policy(
+        "p",
+        ROUTE,
+        "retry: { numRetries: 4, numAttemptsPerPriority: 2 }",
+    );
+    for (attempts, reason) in [(1, Some(reasons::RETRIES_DO_NOT_REACH_STANDBY)), (2, None)] {
+        let says = format!("{{ retry: {{ attempts: {attempts} }}, ");
+        let rule = rule(&["active", "passive"]).replacen("{ ", &says, 1);
+        let resolution = served(&(chain.clone() + &route("web", &rule) + &other));
+        assert_eq!(resolution.reasons(), Vec::from_iter(reason), "{attempts}");
+        if let Some(reason) = reason {
+            let field = "spec.rules[0].retry.attempts";
+            let expected = (Severity::Warning, Kind::HttpRoute, field);
+            assert_eq!(place(&resolution, reason), expected);
+            assert!(!is_ready(&resolution));
+        }
+    }
+}
+
+#[test]
 fn attempts_of_a_failover_policy_that_do_not_reach_the_last_tier_are_named_there() {
     let three = ip("active", "10.0.0.1", false)
         + &ip("passive", "10.0.0.2", true)

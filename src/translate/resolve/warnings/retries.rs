@@ -1,5 +1,6 @@
 //! Retries that are off, or do not come to the last tier.
 
+use super::super::order::Order;
 use super::Subject;
 use crate::problem::Problem;
 use crate::resource::Key;
@@ -10,13 +11,25 @@ pub(super) fn of(subject: &Subject<'_>) -> Option<Problem> {
     let counting = subject.order.filter(|order| order.counts_attempts());
     match (counting, subject.policy) {
         (Some(order), _) => counted(subject, &order.policy, "spec.retry.attempts"),
+        (None, _) if subject.rule_counts => None,
         (None, Some(policy)) => counted(subject, policy, "spec.retry.numRetries"),
         (None, None) => None,
     }
 }
 
-/// Why the retries that a policy counts in `field` do not reach the last tier.
-fn counted(subject: &Subject<'_>, policy: &Key, field: &str) -> Option<Problem> {
+/// What is wrong with the retries that a rule asks for itself.
+pub(super) fn of_rule(subject: &Subject<'_>) -> Option<Problem> {
+    let holds = subject.rule_counts
+        && subject.chain.tiers.len() > 1
+        && !subject.order.is_some_and(Order::counts_attempts);
+    let field = format!("{}.retry.attempts", subject.rule);
+    holds
+        .then(|| counted(subject, subject.route, &field))
+        .flatten()
+}
+
+/// Why the retries that an object counts in `field` do not reach the last tier.
+fn counted(subject: &Subject<'_>, object: &Key, field: &str) -> Option<Problem> {
     let name = &subject.name.0;
     let retry = subject.retry;
     let serving = subject.chain.tiers.iter().filter(|tier| !tier.drained);
@@ -28,7 +41,7 @@ fn counted(subject: &Subject<'_>, policy: &Key, field: &str) -> Option<Problem> 
             "Requests are not tried again, so those under way when a tier of {name} dies are lost."
         );
         let said = field.rsplit('.').next().unwrap_or(field);
-        let found = Problem::warning(policy, field, reasons::RETRIES_OFF, message);
+        let found = Problem::warning(object, field, reasons::RETRIES_OFF, message);
         return Some(found.with_mend(format!("Write {said}: {needed}, or leave it out.")));
     }
     let reason = reasons::RETRIES_DO_NOT_REACH_STANDBY;
@@ -48,6 +61,6 @@ fn counted(subject: &Subject<'_>, policy: &Key, field: &str) -> Option<Problem> 
         );
         let said = field.rsplit('.').next().unwrap_or(field);
         let mend = format!("Write {said}: {needed}, or leave it out.");
-        Problem::warning(policy, field, reason, message).with_mend(mend)
+        Problem::warning(object, field, reason, message).with_mend(mend)
     })
 }
