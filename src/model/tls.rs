@@ -87,3 +87,24 @@ impl fmt::Debug for SecretContent {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_proxies_are_given_is_not_shown() {
+        let contents = [
+            SecretContent::Authorities("hidden".into()),
+            SecretContent::Certificate {
+                chain: "hidden".into(),
+                key: KeyPem::new("hidden"),
+            },
+        ];
+        for content in contents {
+            let owners = BTreeSet::new();
+            let shown = format!("{:?}", Secret { content, owners });
+            assert!(!shown.contains("hidden"), "{shown}");
+        }
+    }
+}

@@ -136,7 +136,7 @@ pub enum BackendType {
     .message("only one of fqdn, ip or unix can be specified")
 )]
 pub struct BackendEndpoint {
-    /// The name to say to the endpoint where it is not its address.
+    /// The name to say to the endpoint in TLS and in health checks, where it is not its address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = HOSTNAME))]
     pub hostname: Option<String>,

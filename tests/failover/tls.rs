@@ -55,6 +55,11 @@ impl Authority {
         })
     }
 
+    /// Its own certificate.
+    pub(crate) fn pem(&self) -> &str {
+        &self.pem
+    }
+
     /// A ConfigMap that says that this authority is to be believed.
     pub(crate) fn config_map(&self, name: &str) -> String {
         format!(

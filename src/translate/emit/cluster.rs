@@ -167,17 +167,11 @@ fn custom<M: prost::Message + prost::Name + Clone>(name: &str, config: &M) -> Cl
 /// the versions of Envoy that are supported.
 fn by_requests_host(name: &str, settings: &Dns) -> dynamic::ClusterConfig {
     use config::cluster::v3::cluster::DnsLookupFamily;
-    let family = match settings.lookup_family {
-        LookupFamily::Ipv4 => DnsLookupFamily::V4Only,
-        LookupFamily::Ipv6 => DnsLookupFamily::V6Only,
-        LookupFamily::Ipv4Preferred => DnsLookupFamily::V4Preferred,
-        LookupFamily::Ipv6Preferred => DnsLookupFamily::Auto,
-        LookupFamily::All => DnsLookupFamily::All,
-    };
+    let family = DnsLookupFamily::from_str_name(family(settings));
     let (first, longest) = settings.failure_refresh_rate;
     let cache = DnsCacheConfig {
         name: name.to_owned(),
-        dns_lookup_family: family.into(),
+        dns_lookup_family: family.unwrap_or_default().into(),
         dns_refresh_rate: Some(duration(settings.refresh_rate)),
         dns_failure_refresh_rate: Some(config::cluster::v3::cluster::RefreshRate {
             base_interval: Some(duration(first)),
@@ -193,14 +187,19 @@ fn by_requests_host(name: &str, settings: &Dns) -> dynamic::ClusterConfig {
     }
 }
 
+/// The name of a lookup family, in both of Envoy's enums of them.
+fn family(settings: &Dns) -> &'static str {
+    match settings.lookup_family {
+        LookupFamily::Ipv4 => "V4_ONLY",
+        LookupFamily::Ipv6 => "V6_ONLY",
+        LookupFamily::Ipv4Preferred => "V4_PREFERRED",
+        LookupFamily::Ipv6Preferred => "AUTO",
+        LookupFamily::All => "ALL",
+    }
+}
+
 fn dns(settings: &Dns) -> DnsCluster {
-    let family = match settings.lookup_family {
-        LookupFamily::Ipv4 => DnsLookupFamily::V4Only,
-        LookupFamily::Ipv6 => DnsLookupFamily::V6Only,
-        LookupFamily::Ipv4Preferred => DnsLookupFamily::V4Preferred,
-        LookupFamily::Ipv6Preferred => DnsLookupFamily::Auto,
-        LookupFamily::All => DnsLookupFamily::All,
-    };
+    let family = DnsLookupFamily::from_str_name(family(settings));
     let (first, longest) = settings.failure_refresh_rate;
     DnsCluster {
         dns_refresh_rate: Some(duration(settings.refresh_rate)),
@@ -209,7 +208,7 @@ fn dns(settings: &Dns) -> DnsCluster {
             max_interval: Some(duration(longest)),
         }),
         respect_dns_ttl: settings.respect_ttl,
-        dns_lookup_family: family.into(),
+        dns_lookup_family: family.unwrap_or_default().into(),
         ..DnsCluster::default()
     }
 }
