@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use locum_demo::manifests::{PASSIVE_CHECK, policy};
+use locum_demo::namespace::FarBackend;
 use locum_demo::report::Report;
 use rustix::process::Signal;
 
 use crate::bench::{Bench, none_lost};
-use crate::manifests::{PASSIVE_CHECK, policy};
-use crate::namespace::FarBackend;
 use crate::table::Row;
 
 /// How long `active` is silent, in seconds of load: longer than anyone waits.
@@ -92,7 +92,7 @@ async fn hang(bench: &mut Bench) -> anyhow::Result<Report> {
 }
 
 async fn vanish(bench: &mut Bench) -> anyhow::Result<Report> {
-    let mut active = FarBackend::start("active")?;
+    let mut active = FarBackend::start("active", 0)?;
     let passive = bench.echo("passive", 3).await?;
     bench.write_slice("active", &[active.address()])?;
     bench.write_slice("passive", &[passive.address()])?;
