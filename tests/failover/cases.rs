@@ -2,6 +2,7 @@
 
 mod absent;
 mod answers;
+mod checks;
 mod edits;
 mod endpoints;
 mod locum;
@@ -78,6 +79,9 @@ pub(crate) fn all() -> Vec<Case> {
         true steering::pinned_names_and_the_pinned_dies_with_locum,
         false steering::a_drained_tier_gets_nothing_whatever_dies,
         true steering::drained_names_get_nothing_whatever_dies,
+        false checks::two_hundred_rules_share_a_cluster_and_its_probes,
+        false checks::a_tier_is_probed_at_a_path_of_its_own,
+        true checks::a_tier_has_a_connect_timeout_of_its_own,
         false rescue::a_body_of_a_mebibyte_is_rescued,
         false rescue::answers_of_429_go_on_to_the_next_tier,
         false rescue::a_last_resort_is_answered_when_all_are_gone,
