@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::order::Order;
 use crate::random::Random;
 use crate::world::{
     BACKENDS, Backend, Family, HOST_LISTENERS, MORE_RULES, PODS_OF_BACKEND, PORT_LISTENERS, Policy,
@@ -53,6 +54,7 @@ pub(crate) fn first(random: &mut Random, steady: usize, others: usize) -> World 
             is_split: false,
             has_other_host: true,
             policy: None,
+            order: None,
             timeout: None,
         })
     };
@@ -118,7 +120,7 @@ fn family_step(random: &mut Random, family: &mut Family) -> String {
         family.is_routed ^= true;
         return format!("route: {}", family.is_routed);
     }
-    match random.below(16) {
+    match random.below(20) {
         0..=3 => pods(random, family),
         4 => backend_or_none(random, family),
         5 => shape(random, family),
@@ -137,9 +139,13 @@ fn family_step(random: &mut Random, family: &mut Family) -> String {
             family.timeout = random.percent(70).then(|| 10 + random.below(20));
             format!("timeout: {:?}", family.timeout)
         }
-        _ => {
+        14..=15 => {
             policy_or_none(random, family);
             format!("policy: {:?}", family.policy)
+        }
+        _ => {
+            order_or_none(random, family);
+            format!("order: {:?}", family.order)
         }
     }
 }
@@ -233,6 +239,15 @@ fn more_rule(random: &mut Random, family: &mut Family) -> String {
         None => Some(some_references(random)),
     };
     format!("{:?}: {:?}", MORE_RULES[index], family.more[index])
+}
+
+/// Attaches a FailoverPolicy, changes it, or takes it away.
+fn order_or_none(random: &mut Random, family: &mut Family) {
+    match &mut family.order {
+        None => family.order = Some(Order::of(random, &family.base)),
+        Some(_) if random.percent(20) => family.order = None,
+        Some(order) => order.change(random, &family.base),
+    }
 }
 
 fn policy_or_none(random: &mut Random, family: &mut Family) {
