@@ -22,6 +22,7 @@ mod cover;
 mod judge;
 mod rows;
 mod run;
+mod stall;
 mod tier;
 
 use std::collections::BTreeSet;
@@ -40,7 +41,7 @@ use locum_demo::{echo, namespace};
 use cover::Combination;
 
 /// How many cases run at a time: each has an Envoy, a Locum and 100 requests a second.
-const PARALLEL: usize = 6;
+const PARALLEL: usize = 4;
 /// How long answers of the resolver may be kept: as short as Envoy heeds.
 const SECONDS_TO_LIVE: u32 = 1;
 /// No divisor of the number of combinations, so that steps of it come by all.

@@ -26,12 +26,14 @@ pub(crate) struct Row {
     /// From the end of the faults to the first request from which on tier 0 serves all.
     pub(crate) back: Option<Duration>,
     pub(crate) worst: Duration,
+    /// The longest time in which nothing ran here, which counts for everything else in the row.
+    pub(crate) stall: Duration,
     pub(crate) note: String,
 }
 
 impl Row {
     /// A case that did not come to its end: what was where is not judged.
-    pub(crate) fn unfinished(case: Combination, report: &Report) -> Self {
+    pub(crate) fn unfinished(case: Combination, report: &Report, stall: Duration) -> Self {
         let by = NAMES.map(|name| format!("{} on {name}", report.served_by(name)));
         Self {
             case,
@@ -42,11 +44,12 @@ impl Row {
             to_third: None,
             back: None,
             worst: report.worst(),
+            stall,
             note: format!("unfinished: {}", by.join(", ")),
         }
     }
 
-    fn cells(&self) -> [String; 9] {
+    fn cells(&self) -> [String; 10] {
         [
             self.case.to_string(),
             self.requests.to_string(),
@@ -56,6 +59,7 @@ impl Row {
             time(self.to_third),
             time(self.back),
             time(Some(self.worst)),
+            time(Some(self.stall)),
             self.note.clone(),
         ]
     }
@@ -80,6 +84,7 @@ pub(crate) fn show() -> anyhow::Result<()> {
         "on tier 2 after",
         "back on tier 0 after",
         "worst",
+        "machine still",
         "",
     ];
     let cells: Vec<_> = rows.iter().map(Row::cells).collect();

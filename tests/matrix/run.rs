@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use locum_demo::bench::Bench;
 use locum_demo::dns::Dns;
 use locum_demo::load::Load;
@@ -13,6 +13,7 @@ use locum_demo::report::{Record, Report};
 use crate::cover::{Combination, Fault, Kind};
 use crate::judge::Moments;
 use crate::rows::{self, Row};
+use crate::stall::Stall;
 use crate::tier::{NAMES, Tier};
 
 /// Requests a second.
@@ -30,16 +31,15 @@ const RETURN_LIMIT: Duration = Duration::from_secs(20);
 /// The policy of all chains, as a user writes it who has all of these faults in mind: an attempt has
 /// a time limit, so that what hangs is left; 503 is tried again; endpoints are asked and watched.
 const POLICY: &str = "
-  timeout: {tcp: {connectTimeout: 500ms}}
+  timeout: {tcp: {connectTimeout: 1s}}
   retry:
     retryOn: {httpStatusCodes: [503]}
-    perRetry: {timeout: 500ms}
+    perRetry: {timeout: 1s}
   healthCheck:
     active:
       type: HTTP
       interval: 1s
-      timeout: 500ms
-      unhealthyThreshold: 2
+      timeout: 1s
       http: {path: /healthz}
     passive:
       baseEjectionTime: 5s
@@ -80,10 +80,12 @@ pub(crate) async fn run(
         tiers,
     };
     let early = run.start().await?;
+    let stall = Stall::watch();
     let load = run.bench.load_at(run.bench.request(), RATE)?;
     let moments = run.faults(&load).await;
     let report = load.stop().await;
-    run.judge(early, moments, &report)
+    let verdict = run.judge(early, moments, &report, stall.longest());
+    verdict.with_context(|| format!("the machine stood still for up to {:.1?}", stall.longest()))
 }
 
 impl Run<'_> {
@@ -148,11 +150,12 @@ impl Run<'_> {
         early: usize,
         moments: anyhow::Result<Moments>,
         report: &Report,
+        stall: Duration,
     ) -> anyhow::Result<()> {
         let moments = match moments {
             Ok(moments) => moments,
             Err(error) => {
-                rows::record(Row::unfinished(self.case, report));
+                rows::record(Row::unfinished(self.case, report, stall));
                 return Err(error);
             }
         };
@@ -166,7 +169,8 @@ impl Run<'_> {
             to_third: report.first_answer(NAMES[2], moments.second),
             back: report.settled(NAMES[0], moments.mended),
             worst: report.worst(),
-            note: losses(report),
+            stall,
+            note: report.losses_in_words(),
         });
         let allowed = usize::from(self.may_lose_one());
         ensure!(
@@ -197,15 +201,6 @@ impl Run<'_> {
 async fn quiet(load: &Load) -> anyhow::Result<()> {
     let expected = Duration::from_secs(1) * u32::try_from(QUIET)? / RATE;
     Ok(load.more(QUIET, expected).await?)
-}
-
-/// What was lost and to what; nothing if nothing was.
-fn losses(report: &Report) -> String {
-    let losses = report.losses();
-    let losses = losses
-        .iter()
-        .map(|(what, times)| format!("{times} x {what}"));
-    losses.collect::<Vec<_>>().join(", ")
 }
 
 /// By whom and when these were answered, with what happened when.

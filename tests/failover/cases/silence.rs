@@ -50,15 +50,6 @@ pub(crate) async fn vanished_packets_with_no_policy_are_bounded(
     bounded(&vanish(&mut bench).await?)
 }
 
-/// What was lost and to what; nothing if nothing was.
-fn losses(report: &Report) -> String {
-    let losses = report.losses();
-    let losses = losses
-        .iter()
-        .map(|(what, times)| format!("{times} x {what}"));
-    losses.collect::<Vec<_>>().join(", ")
-}
-
 /// What is promised without a policy: nobody waits for ever, and once it is noticed everything is
 /// served.
 fn bounded(report: &Report) -> anyhow::Result<()> {
@@ -126,7 +117,7 @@ async fn silence(
     bench.seconds(&load, 2).await?;
     let report = load.stop().await;
     let row = Row::of(&report, Some(failure), Some(back));
-    bench.record(row.note(losses(&report)));
+    bench.record(row.note(report.losses_in_words()));
     returned?;
     Ok(report)
 }
