@@ -120,12 +120,21 @@ fn family_step(random: &mut Random, family: &mut Family) -> String {
         family.is_routed ^= true;
         return format!("route: {}", family.is_routed);
     }
-    match random.below(20) {
+    match random.below(22) {
         0..=3 => pods(random, family),
         4 => backend_or_none(random, family),
         5 => shape(random, family),
         6 => standby(random, family),
-        7..=9 => references(random, family),
+        7..=9 => {
+            let words = references(random, family);
+            let order = family.order.as_mut();
+            // Whoever edits a rule mostly sees to its policy too; else it holds no more.
+            let misfit = order.filter(|order| !order.fits(&family.base));
+            if let Some(order) = misfit.filter(|_| random.percent(80)) {
+                order.arrange(random, &family.base);
+            }
+            words
+        }
         10 => more_rule(random, family),
         11 => {
             family.is_split ^= true;

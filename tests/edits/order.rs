@@ -25,9 +25,9 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// Some tiers for these references, and nothing else.
+    /// A policy for these references.
     pub(crate) fn of(random: &mut Random, references: &References) -> Self {
-        Self {
+        let mut order = Self {
             tiers: tiers(random, references),
             pinned: None,
             drained: None,
@@ -36,7 +36,11 @@ impl Order {
             attempts: None,
             at_once: false,
             is_apart: false,
+        };
+        for _ in 0..random.below(3) {
+            order.change(random, references);
         }
+        order
     }
 
     /// Whether it holds for a rule with these references: it may name no other.
@@ -65,8 +69,8 @@ impl Order {
         let count = self.tiers.len();
         let is_set = random.percent(60);
         let mut some = |values: usize| is_set.then(|| random.below(values));
-        match some(8).unwrap_or(7) {
-            0 | 1 => {
+        match some(9).unwrap_or(8) {
+            0 | 1 | 7 => {
                 self.pinned = some(count);
                 self.drained = self.drained.filter(|tier| self.pinned != Some(*tier));
             }
@@ -84,14 +88,17 @@ impl Order {
                 0 => self.pinned = None,
                 1 => self.drained = None,
                 2 => (self.threshold, self.last_resort) = (None, None),
-                _ => {
-                    self.tiers = tiers(random, references);
-                    let is_there = |tier: &usize| *tier < self.tiers.len();
-                    self.pinned = self.pinned.filter(is_there);
-                    self.drained = self.drained.filter(is_there);
-                }
+                _ => self.arrange(random, references),
             },
         }
+    }
+
+    /// Puts these references in tiers anew.
+    pub(crate) fn arrange(&mut self, random: &mut Random, references: &References) {
+        self.tiers = tiers(random, references);
+        let is_there = |tier: &usize| *tier < self.tiers.len();
+        self.pinned = self.pinned.filter(is_there);
+        self.drained = self.drained.filter(is_there);
     }
 }
 

@@ -175,6 +175,12 @@ impl Family {
         order.filter(|_| self.more_rule(probe).is_none())
     }
 
+    /// Whether its FailoverPolicy holds and others serve than without it.
+    pub(crate) fn is_reordered(&self) -> bool {
+        let order = self.order.as_ref().filter(|order| order.fits(&self.base));
+        order.is_some() && self.serving(&self.base, order) != self.serving(&self.base, None)
+    }
+
     /// Whether a missing Backend may keep a share of 500 in the base, as Gateway API asks where there
     /// is one tier.
     fn fails_a_share(&self) -> bool {
