@@ -6,11 +6,13 @@
 
 mod filters;
 mod protocol;
+mod tls;
 mod utilization;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::resource::{Key, ObjectName};
@@ -20,6 +22,7 @@ pub use filters::{
     LimitRule, Override, RateLimit, TextMatch,
 };
 pub use protocol::{Http2, ProxyProtocol};
+pub use tls::{Secret, SecretContent, SecretName, ServerName, Tls, TlsVersion};
 pub use utilization::{OutOfBand, Utilization};
 
 /// Everything that shall be served, a Gateway at a time.
@@ -36,6 +39,8 @@ pub struct Gateway {
     pub ports: BTreeMap<u16, Port>,
     /// Every chain that a route of this Gateway forwards to, and no other.
     pub chains: BTreeMap<ChainName, Chain>,
+    /// Every secret that a chain names, and no other.
+    pub secrets: BTreeMap<SecretName, Secret>,
     /// The resources this Gateway's listeners were made from.
     pub owners: BTreeSet<Key>,
 }
@@ -210,6 +215,13 @@ pub struct Chain {
     pub owners: BTreeSet<Key>,
 }
 
+impl Chain {
+    /// The members of all tiers.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.tiers.iter().flat_map(|tier| &tier.members)
+    }
+}
+
 /// When requests go to the next tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Switch {
@@ -252,6 +264,8 @@ pub struct Member {
     pub weight: u32,
     pub endpoints: Vec<Endpoint>,
     pub protocol: Protocol,
+    /// How it is spoken to in TLS, if it is.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// One place a request may be sent to.
@@ -298,8 +312,11 @@ pub enum Health {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
     Http1,
-    /// HTTP/2 without TLS, by prior knowledge.
-    H2c,
+    /// HTTP/2; without TLS by prior knowledge.
+    Http2,
+    /// Either, as the member wants it: only with TLS. Beside members of its tier, or of others in
+    /// the same cluster, that speak one protocol it is theirs.
+    Negotiated,
 }
 
 /// How a chain's endpoints are chosen, watched and connected to.

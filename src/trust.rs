@@ -27,4 +27,4 @@ pub use handshake::HandshakeError;
 pub use identity::{Domain, Identity, NAMESPACE, Peer, TRUST_DOMAIN};
 pub use line::Line;
 pub use metrics::register;
-pub use tls::{Expiry, Renewal, Texts, Tls, TlsError};
+pub use tls::{Expiry, Renewal, Texts, Tls, TlsError, pair};

@@ -187,7 +187,7 @@ pub struct UnixSocket {
 /// What an endpoint speaks.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 pub enum AppProtocol {
-    /// HTTP/2 without TLS.
+    /// HTTP/2; without TLS by prior knowledge.
     #[serde(rename = "gateway.envoyproxy.io/h2c")]
     H2c,
     /// WebSocket over HTTP/1.1.
@@ -242,7 +242,8 @@ pub struct BackendTls {
     )]
     #[schemars(length(max = 8))]
     pub ca_certificate_refs: Vec<LocalObjectReference>,
-    /// `System`: the proxy's own trusted certificates.
+    /// `System`: the authorities that the proxy's own system trusts, in
+    /// `/etc/ssl/certs/ca-certificates.crt`.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -253,11 +254,13 @@ pub struct BackendTls {
     /// Whether the endpoint's certificate is not checked at all.
     #[serde(default)]
     pub insecure_skip_verify: bool,
-    /// The server name to say.
+    /// The server name to say, which the certificate must be for. Where nothing is said, it is each
+    /// endpoint's own name; an endpoint without one is asked for by none, and its certificate must be
+    /// for its address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = HOSTNAME))]
     pub sni: Option<String>,
-    /// Whether the server name is the endpoint's own name.
+    /// Whether the server name is the endpoint's own name, as it is without `sni` in any case.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -267,10 +270,10 @@ pub struct BackendTls {
     /// A Secret of this namespace with the certificate that the proxy shows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_certificate_ref: Option<SecretReference>,
-    /// The oldest version spoken.
+    /// The oldest version spoken, 1.2 where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_version: Option<TlsVersion>,
-    /// The newest version spoken.
+    /// The newest version spoken, 1.3 where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_version: Option<TlsVersion>,
     /// Cipher suites for TLS 1.0 to 1.2.
@@ -282,10 +285,11 @@ pub struct BackendTls {
     /// Signature algorithms.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signature_algorithms: Vec<String>,
-    /// ALPN protocols offered; an empty list offers none.
+    /// The protocols offered, `h2` and `http/1.1` where nothing is said: what is negotiated is spoken.
+    /// With an empty list it is HTTP/1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alpn_protocols: Option<Vec<String>>,
-    /// TLS fingerprints.
+    /// TLS fingerprints; towards a backend they have no effect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fingerprints: Vec<TlsFingerprint>,
 }
@@ -324,7 +328,7 @@ pub struct SecretReference {
     /// The name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// The namespace, the Backend's own where nothing is said.
+    /// The namespace, which must be the Backend's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 63),

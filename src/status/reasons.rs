@@ -72,9 +72,15 @@ pub const NO_BACKENDS: &str = "NoBackends";
 pub const PORT_NOT_SPECIFIED: &str = "PortNotSpecified";
 pub const PORT_NOT_FOUND: &str = "PortNotFound";
 pub const INVALID_BACKEND_REF: &str = "InvalidBackendRef";
+/// Envoy Gateway's word for TLS towards a backend that cannot be had as its Backend says.
+pub const INVALID_BACKEND_TLS: &str = "InvalidBackendTLS";
 pub const INVALID_ADDRESS: &str = "InvalidAddress";
 pub const UNSUPPORTED_ADDRESS_MIX: &str = "UnsupportedAddressMix";
 pub const UNSUPPORTED_PROTOCOL_MIX: &str = "UnsupportedProtocolMix";
+/// Something that is said of a Backend's TLS and changes nothing.
+pub const NO_EFFECT: &str = "NoEffect";
+/// An endpoint with TLS has no name to be asked for by.
+pub const NO_SERVER_NAME: &str = "NoServerName";
 /// A Service is known, its endpoints are not: whether its name leads anywhere, only DNS knows.
 pub const LEFT_TO_DNS: &str = "LeftToDns";
 pub const ENDPOINTS_NOT_FOUND: &str = "EndpointsNotFound";

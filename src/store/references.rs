@@ -132,10 +132,12 @@ fn certificates(backend: &Backend) -> Vec<Key> {
         .ca_certificate_refs
         .iter()
         .filter_map(|trusted| named(&trusted.group, &trusted.kind, own, &trusted.name));
-    let shown = tls.client_certificate_ref.iter().filter_map(|secret| {
-        let namespace = secret.namespace.as_deref().unwrap_or(own);
-        named(&secret.group, &secret.kind, namespace, &secret.name)
+    // One of another namespace is refused, so it is none to be read.
+    let shown = tls.client_certificate_ref.iter().filter(|secret| {
+        let mut namespace = secret.namespace.iter();
+        namespace.all(|namespace| namespace == own)
     });
+    let shown = shown.filter_map(|secret| named(&secret.group, &secret.kind, own, &secret.name));
     trusted.chain(shown).collect()
 }
 

@@ -21,11 +21,12 @@ mod rate_limit;
 mod response_override;
 mod retry;
 mod route;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::{ChainName, Gateway, Port};
+use crate::model::{ChainName, Gateway, Port, Secret, SecretName};
 use crate::resource::{Key, ObjectName};
 use crate::translate::{Options, names};
 use crate::xds::kind::Kind;
@@ -44,12 +45,14 @@ type Unit = Arc<[Arc<Resource>]>;
 pub struct Emitted {
     ports: BTreeMap<u16, Unit>,
     chains: BTreeMap<ChainName, Unit>,
+    secrets: BTreeMap<SecretName, Unit>,
 }
 
 impl Emitted {
     /// The resources, in no particular order.
     pub fn resources(&self) -> impl Iterator<Item = Arc<Resource>> + use<'_> {
         let units = self.ports.values().chain(self.chains.values());
+        let units = units.chain(self.secrets.values());
         units.flat_map(|unit| unit.iter().cloned())
     }
 }
@@ -57,7 +60,7 @@ impl Emitted {
 /// Every Envoy resource of `gateway`.
 ///
 /// `previous` is the same Gateway as it was and what became of it under equal `options`: a unit
-/// (a port, a chain) that is equal to what it was is not encoded again. It saves work and changes
+/// (a port, a chain, a secret) that is equal to what it was is not encoded again. It saves work and changes
 /// nothing else.
 pub fn emit(
     name: &ObjectName,
@@ -84,9 +87,19 @@ pub fn emit(
         let unit = same_chain(name).unwrap_or_else(|| unit(chain::resources(name, chain)));
         (name.clone(), unit)
     });
+    let same_secret = |name: &SecretName| {
+        let (was, emitted) = previous?;
+        let same = was.secrets.get(name) == gateway.secrets.get(name);
+        same.then(|| emitted.secrets.get(name).cloned()).flatten()
+    };
+    let secrets = gateway.secrets.iter().map(|(name, secret)| {
+        let unit = same_secret(name).unwrap_or_else(|| unit([secret_of(name, secret)]));
+        (name.clone(), unit)
+    });
     Emitted {
         ports: ports.collect(),
         chains: chains.collect(),
+        secrets: secrets.collect(),
     }
 }
 
@@ -123,6 +136,12 @@ fn routes_of(gateway: &ObjectName, port: &Port) -> Resource {
             .chain(&port.owners)
             .collect::<BTreeSet<_>>(),
     );
+    resource
+}
+
+fn secret_of(name: &SecretName, secret: &Secret) -> Resource {
+    let mut resource = Resource::new(Kind::Secret, &name.0, &tls::secret(name, secret));
+    resource.owners = owners(&secret.owners);
     resource
 }
 

@@ -4,7 +4,7 @@
 //! every replica and after a restart. Nothing here depends on the content of a policy or a backend,
 //! only on what they are called, so an edit updates the Envoy object in place.
 
-use crate::model::ChainName;
+use crate::model::{ChainName, SecretName};
 use crate::resource::ObjectName;
 
 /// The longest name that is left as it is; a longer one keeps its beginning and gets a hash of the
@@ -39,6 +39,21 @@ pub fn member(kind: &str, backend: &ObjectName, port: Option<u16>) -> String {
         Some(port) => format!("{kind}/{backend}:{port}"),
         None => format!("{kind}/{backend}"),
     }
+}
+
+/// The authorities that a Backend's endpoints are believed by: `Backend/<namespace>/<name>/ca`.
+pub fn authorities(backend: &ObjectName) -> SecretName {
+    SecretName(bounded(format!("Backend/{backend}/ca")))
+}
+
+/// The authorities that a proxy's own system believes: `system/ca`.
+pub fn system_authorities() -> SecretName {
+    SecretName("system/ca".into())
+}
+
+/// A Secret's certificate and key: `Secret/<namespace>/<name>`.
+pub fn certificate(secret: &ObjectName) -> SecretName {
+    SecretName(bounded(format!("Secret/{secret}")))
 }
 
 /// The cluster of one tier of an aggregate chain: `<chain>/tier/<tier>`.

@@ -12,6 +12,7 @@
 mod addresses;
 mod ancestors;
 mod attach;
+mod backend_tls;
 mod backends;
 mod certificates;
 mod chain;
@@ -88,13 +89,14 @@ pub fn resolve(reader: &Reader<'_>, options: &Options) -> Resolution {
             &mut statuses,
         );
     }
+    let secrets = backends::secrets(&backends);
     let mut model = Model::default();
     for (plan, hosts) in served.plans.iter().zip(served.hosts) {
         statuses.insert(
             plan.key.clone(),
             plan.status(&hosts.attached, reader, options),
         );
-        let gateway = hosts.into_gateway(plan);
+        let gateway = hosts.into_gateway(plan, &secrets);
         model.gateways.insert(plan.name().clone(), gateway);
     }
     Resolution {

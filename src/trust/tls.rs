@@ -17,6 +17,7 @@ use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use time::OffsetDateTime;
 use tokio::net::TcpStream;
@@ -149,6 +150,19 @@ fn client_config(
     config.alpn_protocols = vec![PROTOCOL.to_vec()];
     config.resumption = Resumption::disabled();
     Ok(config)
+}
+
+/// The certificates in `chain`, whose first one `key` must belong to.
+///
+/// # Errors
+///
+/// When a text cannot be read, or the key is another one's.
+pub fn pair(chain: &str, key: &KeyPem) -> Result<Vec<Certificate>, Flaw> {
+    let shown = Certificate::all(chain, CERTIFICATE)?;
+    let ders = shown.iter().map(|one| one.der.clone()).collect();
+    CertifiedKey::from_der(ders, key.der(KEY)?, &aws_lc_rs::default_provider())
+        .map_err(|error| unfit(&error))?;
+    Ok(shown)
 }
 
 /// What rustls finds wrong with a certificate and its key.

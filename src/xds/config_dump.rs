@@ -284,9 +284,27 @@ fn health_checked(contents: &Contents) -> BTreeSet<&str> {
 fn comparable(kind: Kind, name: &str, resource: &Value, checked: &BTreeSet<&str>) -> Value {
     match kind {
         Kind::Endpoint => endpoints(resource, checked.contains(name)),
+        Kind::Secret => without_files(resource),
         _ => resource.clone(),
     }
 }
+
+/// A secret as Envoy's dump can show it: what stands in a file is as hidden there as what does not.
+fn without_files(secret: &Value) -> Value {
+    match secret {
+        Value::Object(fields) if fields.contains_key("filename") => json!({"inline_bytes": HIDDEN}),
+        Value::Object(fields) => {
+            let fields = fields.iter();
+            fields
+                .map(|(name, value)| (name.clone(), without_files(value)))
+                .collect()
+        }
+        other => other.clone(),
+    }
+}
+
+/// `[redacted]` as JSON shows bytes.
+const HIDDEN: &str = "W3JlZGFjdGVkXQ==";
 
 /// What Envoy shows where nothing is said of the factor.
 const OVERPROVISIONING: u64 = 140;

@@ -12,7 +12,7 @@ use envoy_types::pb::envoy::config::core::v3::{
 };
 use envoy_types::pb::envoy::extensions::upstreams::http::v3 as upstream;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
-    ExplicitHttpConfig, UpstreamProtocolOptions, UseDownstreamHttpConfig,
+    AutoHttpConfig, ExplicitHttpConfig, UpstreamProtocolOptions, UseDownstreamHttpConfig,
     explicit_http_config::ProtocolConfig,
 };
 use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatcher;
@@ -125,6 +125,20 @@ pub(crate) fn clients_own(
         UpstreamProtocolOptions::UseDownstreamProtocolConfig(downstream),
         common,
     )
+}
+
+/// The extension options of a cluster that speaks what each endpoint wants, which TLS finds out.
+pub(crate) fn negotiated(
+    http1: Http1ProtocolOptions,
+    http2: Http2ProtocolOptions,
+    common: Option<HttpProtocolOptions>,
+) -> HashMap<String, Any> {
+    let auto = AutoHttpConfig {
+        http_protocol_options: Some(http1),
+        http2_protocol_options: Some(http2),
+        ..AutoHttpConfig::default()
+    };
+    protocol_options(UpstreamProtocolOptions::AutoConfig(auto), common)
 }
 
 fn protocol_options(

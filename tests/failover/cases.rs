@@ -12,6 +12,7 @@ mod rescue;
 mod silence;
 mod start;
 mod steering;
+mod tls;
 
 use std::pin::Pin;
 
@@ -85,6 +86,8 @@ pub(crate) fn all() -> Vec<Case> {
         false rescue::a_body_of_a_mebibyte_is_rescued,
         false rescue::answers_of_429_go_on_to_the_next_tier,
         false rescue::a_last_resort_is_answered_when_all_are_gone,
+        false tls::backends_with_tls_fail_over,
+        false tls::a_certificate_for_another_name_is_a_failed_backend,
         false start::the_first_answer_comes_soon,
         false start::a_thousand_routes_start_and_change,
     ])

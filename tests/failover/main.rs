@@ -14,6 +14,7 @@ mod cases;
 mod manifests;
 mod namespace;
 mod table;
+mod tls;
 
 use std::process::ExitCode;
 

@@ -14,6 +14,7 @@ mod difference;
 mod envoy;
 mod filters;
 mod models;
+mod tls;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use locum::model::{
 };
 use locum::resource::{Key, Kind};
 
-use crate::filters;
+use crate::{filters, tls};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
@@ -44,6 +44,7 @@ pub(crate) fn gateway() -> Gateway {
         ]
         .into(),
         chains,
+        secrets: tls::secrets(),
         owners: BTreeSet::new(),
     }
 }
@@ -170,7 +171,7 @@ fn gone() -> Member {
 
 fn h2c(name: &str, address: &str) -> Member {
     Member {
-        protocol: Protocol::H2c,
+        protocol: Protocol::Http2,
         ..member(name, &[Address::Ip(address.parse().unwrap())])
     }
 }
@@ -209,6 +210,23 @@ fn layouts() -> Vec<Layout> {
         ("one protocol", vec![vec![one()], vec![other()]]),
         ("twice the same", vec![vec![ip(), ip()]]),
         ("nothing", vec![vec![gone()], vec![]]),
+        ("tls", vec![vec![tls::full(ip())], vec![tls::full(ipv6())]]),
+        (
+            "tls by name",
+            vec![vec![tls::full(name())], vec![tls::unchecked(name())]],
+        ),
+        (
+            "tls among others",
+            vec![vec![tls::full(ip()), ipv6()], vec![tls::unchecked(unix())]],
+        ),
+        (
+            "tls in http2",
+            vec![vec![tls::system(ip())], vec![one(), tls::full(unix())]],
+        ),
+        (
+            "tls apart",
+            vec![vec![tls::system(ip())], vec![tls::unchecked(name())]],
+        ),
     ]
 }
 
@@ -301,6 +319,7 @@ fn member(name: &str, addresses: &[Address]) -> Member {
             })
             .collect(),
         protocol: Protocol::Http1,
+        tls: None,
     }
 }
 

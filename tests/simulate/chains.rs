@@ -116,6 +116,7 @@ impl Making<'_> {
             weight: self.random.one_of(&[0, 1, 1, 1, 1, 2, 2, 3, 5, 10]),
             endpoints: (0..endpoints).map(|_| self.endpoint(bias, names)).collect(),
             protocol: Protocol::Http1,
+            tls: None,
         }
     }
 

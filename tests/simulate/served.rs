@@ -71,6 +71,7 @@ pub(crate) fn snapshot(scenes: &[Scene], listener: SocketAddr) -> anyhow::Result
         chains: chains
             .map(|(number, scene)| (chain_name(number), scene.chain.clone()))
             .collect(),
+        secrets: BTreeMap::new(),
         owners: BTreeSet::new(),
     };
     let name = ObjectName::new(GATEWAY.0, GATEWAY.1);

@@ -10,14 +10,17 @@
 //! priority, or the first cluster of the aggregate. One that is drained is an empty priority, or is
 //! left out of the aggregate's list; its cluster stays, so that it serves again at once.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::cluster::{self, Discovery};
-use super::{endpoint, health, owners, reference};
-use crate::model::{Address, Chain, ChainName, ChainSettings, HealthCheck, Probe, Protocol, Tier};
+use super::{endpoint, health, owners, reference, tls};
+use crate::model::{
+    Address, Chain, ChainName, ChainSettings, HealthCheck, Member, Probe, Protocol, Tier,
+};
 use crate::translate::names;
 use crate::xds::kind::Kind;
-use crate::xds::resource::{Readiness, Resource};
+use crate::xds::resource::{Readiness, Reference, Resource};
 
 /// Which clusters carry the tiers of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +68,8 @@ pub(super) fn resources(name: &ChainName, chain: &Chain) -> Vec<Resource> {
             let served: Vec<_> = tiers
                 .map(|tier| Some(tier).filter(|it| !it.drained))
                 .collect();
-            one_cluster(&name.0, &served, chain, needs)
+            let members = chain.tiers.iter().flat_map(members_of);
+            one_cluster(&name.0, &served, chain, needs, members)
         }
         None => aggregate(name, chain),
     };
@@ -95,7 +99,19 @@ fn shared_needs(chain: &Chain) -> Option<Needs<'_>> {
     let tiers = chain.tiers.iter();
     let mut needs = tiers.filter_map(|tier| needs(tier, &chain.settings));
     let first = needs.next().unwrap_or(no_needs(&chain.settings));
-    needs.all(|other| other == first).then_some(first)
+    needs.try_fold(first, |so_far, other| {
+        let protocol = common(so_far.protocol, other.protocol)?;
+        let same = |needs| Needs { protocol, ..needs };
+        (same(so_far) == same(other)).then_some(same(so_far))
+    })
+}
+
+/// The protocol in which endpoints of both kinds can be spoken to.
+fn common(one: Protocol, other: Protocol) -> Option<Protocol> {
+    match (one, other) {
+        (Protocol::Negotiated, fixed) | (fixed, Protocol::Negotiated) => Some(fixed),
+        _ => (one == other).then_some(one),
+    }
 }
 
 /// What a tier without endpoints needs: nothing, so the simplest.
@@ -128,13 +144,17 @@ fn settings_for(needs: Needs<'_>, settings: &ChainSettings) -> ChainSettings {
 }
 
 /// What a tier needs, if it has endpoints. A DNS cluster takes addresses among the names. A cluster
-/// speaks one protocol and a tier is within one cluster, so its first member's is the tier's.
+/// speaks one protocol and a tier is within one cluster, so its members have one in common; should
+/// they not, the first one's is the tier's.
 fn needs<'a>(tier: &'a Tier, settings: &'a ChainSettings) -> Option<Needs<'a>> {
-    let protocol = tier
-        .members
-        .iter()
-        .find(|member| !member.endpoints.is_empty())?
-        .protocol;
+    let served = tier.members.iter();
+    let mut spoken = served
+        .filter(|member| !member.endpoints.is_empty())
+        .map(|member| member.protocol);
+    let first = spoken.next()?;
+    let protocol = spoken.fold(first, |so_far, other| {
+        common(so_far, other).unwrap_or(so_far)
+    });
     let has_name = tier
         .members
         .iter()
@@ -153,21 +173,36 @@ fn needs<'a>(tier: &'a Tier, settings: &'a ChainSettings) -> Option<Needs<'a>> {
     })
 }
 
+/// The members of a tier that may get requests.
+fn members_of(tier: &Tier) -> impl Iterator<Item = &Member> {
+    endpoint::members(tier)
+        .into_iter()
+        .map(|(member, _)| member)
+}
+
 /// One cluster that holds `tiers`, with its endpoints; nothing of a tier that is not to serve.
-fn one_cluster(
+/// `members` are those of all of them, so that draining one changes its endpoints alone.
+fn one_cluster<'a>(
     name: &str,
     tiers: &[Option<&Tier>],
     chain: &Chain,
     needs: Needs<'_>,
+    members: impl Iterator<Item = &'a Member>,
 ) -> Vec<Resource> {
     let assignment = endpoint::load_assignment(name, tiers, chain);
     let settings = settings_for(needs, &chain.settings);
-    let message = cluster::cluster(name, &settings, needs.protocol, needs.discovery);
+    let sockets = tls::sockets(members, &settings, needs.protocol);
+    let secrets = sockets.secrets.iter();
+    let secrets: BTreeSet<Reference> = secrets
+        .map(|secret| reference(Kind::Secret, &secret.0))
+        .collect();
+    let message = cluster::cluster(name, &settings, needs.protocol, needs.discovery, sockets);
     match needs.discovery {
         Discovery::Dns => {
             let message = cluster::with_load_assignment(message, assignment);
             let mut cluster = Resource::new(Kind::Cluster, name, &message);
             cluster.readiness = Readiness::Dns;
+            cluster.references = secrets;
             vec![cluster]
         }
         Discovery::Eds => {
@@ -176,7 +211,8 @@ fn one_cluster(
                 true => Readiness::Endpoints,
                 false => Readiness::Checks,
             };
-            cluster.references = [reference(Kind::Endpoint, name)].into();
+            cluster.references = secrets;
+            cluster.references.insert(reference(Kind::Endpoint, name));
             vec![cluster, Resource::new(Kind::Endpoint, name, &assignment)]
         }
     }
@@ -203,7 +239,7 @@ fn aggregate(name: &ChainName, chain: &Chain) -> Vec<Resource> {
         .zip(&tier_names)
         .flat_map(|(tier, name)| {
             let needs = needs_of(tier, &chain.settings);
-            one_cluster(name, &[Some(tier)], chain, needs)
+            one_cluster(name, &[Some(tier)], chain, needs, members_of(tier))
         });
     tiers.chain([over]).collect()
 }

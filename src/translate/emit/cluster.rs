@@ -13,6 +13,7 @@ use envoy_types::pb::envoy::extensions::clusters::common::dns::v3::DnsLookupFami
 use envoy_types::pb::envoy::extensions::clusters::dns::v3::{DnsCluster, dns_cluster::RefreshRate};
 use envoy_types::util::pack_any;
 
+use super::tls::Sockets;
 use super::{balancing, connection, health};
 use crate::model::{ChainSettings, Dns, LookupFamily, Protocol};
 use crate::xds::wire::{ads, duration, percent, uint32};
@@ -37,7 +38,9 @@ pub(super) fn cluster(
     settings: &ChainSettings,
     protocol: Protocol,
     discovery: Discovery,
+    sockets: Sockets,
 ) -> Cluster {
+    let in_tls = !sockets.matches.is_empty();
     let mut cluster = Cluster {
         name: name.to_owned(),
         connect_timeout: Some(duration(settings.connect_timeout)),
@@ -49,14 +52,15 @@ pub(super) fn cluster(
         health_checks: settings
             .health_check
             .iter()
-            .filter_map(|check| health::health_check(check, protocol))
+            .filter_map(|check| health::health_check(check, protocol, in_tls))
             .collect(),
         outlier_detection: Some(health::outlier_detection(&settings.outlier_detection)),
         circuit_breakers: Some(connection::circuit_breakers(&settings.circuit_breaker)),
         upstream_connection_options: settings.tcp_keepalive.map(connection::options),
         upstream_bind_config: Some(connection::bind_config(settings)),
         preconnect_policy: connection::preconnect_policy(settings.preconnect),
-        transport_socket: connection::transport_socket(settings),
+        transport_socket: sockets.default,
+        transport_socket_matches: sockets.matches,
         typed_extension_protocol_options: connection::protocol_options(settings, protocol),
         // An endpoint that is gone gets no request any more, whatever its health checks say.
         ignore_health_on_host_removal: true,

@@ -20,7 +20,9 @@ use envoy_types::util::pack_any;
 use crate::model::{
     ChainSettings, CircuitBreaker, Http2, Preconnect, Protocol, ProxyProtocol, TcpKeepalive,
 };
-use crate::xds::wire::{boolean, clients_own, double, duration, percent, spoken, uint32};
+use crate::xds::wire::{
+    boolean, clients_own, double, duration, negotiated, percent, spoken, uint32,
+};
 
 /// How long sent bytes may stay without an acknowledgement before the kernel gives the connection
 /// up. This finds hosts that vanish without a word under a request; the kernel alone would take a
@@ -52,7 +54,8 @@ pub(super) fn protocol_options(
     }
     let config = match protocol {
         Protocol::Http1 => ProtocolConfig::HttpProtocolOptions(http1),
-        Protocol::H2c => ProtocolConfig::Http2ProtocolOptions(http2),
+        Protocol::Http2 => ProtocolConfig::Http2ProtocolOptions(http2),
+        Protocol::Negotiated => return negotiated(http1, http2, Some(common)),
     };
     spoken(config, Some(common))
 }
@@ -77,21 +80,25 @@ fn http2(http2: &Http2) -> core::Http2ProtocolOptions {
     }
 }
 
-/// What says who the client is before anything else, where that is asked for; the socket itself is
-/// as it would be without.
-pub(super) fn transport_socket(settings: &ChainSettings) -> Option<core::TransportSocket> {
+/// The socket that is asked for, `inner` or a plain one, behind what says who the client is before
+/// anything else, where that is asked for.
+pub(super) fn transport_socket(
+    settings: &ChainSettings,
+    inner: Option<core::TransportSocket>,
+) -> Option<core::TransportSocket> {
     use core::proxy_protocol_config::Version;
-    let version = match settings.proxy_protocol? {
-        ProxyProtocol::V1 => Version::V1,
-        ProxyProtocol::V2 => Version::V2,
+    let version = match settings.proxy_protocol {
+        None => return inner,
+        Some(ProxyProtocol::V1) => Version::V1,
+        Some(ProxyProtocol::V2) => Version::V2,
     };
-    let plain = socket("envoy.transport_sockets.raw_buffer", RawBuffer {});
+    let plain = || socket("envoy.transport_sockets.raw_buffer", RawBuffer {});
     let config = ProxyProtocolUpstreamTransport {
         config: Some(core::ProxyProtocolConfig {
             version: version.into(),
             ..core::ProxyProtocolConfig::default()
         }),
-        transport_socket: Some(plain),
+        transport_socket: Some(inner.unwrap_or_else(plain)),
         ..ProxyProtocolUpstreamTransport::default()
     };
     Some(socket(
@@ -100,7 +107,10 @@ pub(super) fn transport_socket(settings: &ChainSettings) -> Option<core::Transpo
     ))
 }
 
-fn socket<M: prost::Message + prost::Name>(name: &str, config: M) -> core::TransportSocket {
+pub(super) fn socket<M: prost::Message + prost::Name>(
+    name: &str,
+    config: M,
+) -> core::TransportSocket {
     core::TransportSocket {
         name: name.to_owned(),
         config_type: Some(core::transport_socket::ConfigType::TypedConfig(pack_any(

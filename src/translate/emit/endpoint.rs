@@ -10,7 +10,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint as PbEndpoint, LbEndpoint, LocalityLbEndpoints,
 };
 
-use super::health;
+use super::{health, tls};
 use crate::model::{
     Address, Chain, ChainSettings, Endpoint, Health, HealthCheck, Member, Probe, Probing, Switch,
     Tier,
@@ -95,7 +95,7 @@ fn localities(
             lb_endpoints: member
                 .endpoints
                 .iter()
-                .map(|endpoint| lb_endpoint(endpoint, tier, settings))
+                .map(|endpoint| lb_endpoint(endpoint, member, tier, settings))
                 .collect(),
             load_balancing_weight: Some(uint32(weight)),
             priority,
@@ -104,7 +104,12 @@ fn localities(
         .collect()
 }
 
-fn lb_endpoint(endpoint: &Endpoint, tier: &Tier, settings: &ChainSettings) -> LbEndpoint {
+fn lb_endpoint(
+    endpoint: &Endpoint,
+    member: &Member,
+    tier: &Tier,
+    settings: &ChainSettings,
+) -> LbEndpoint {
     let status = match endpoint.health {
         Health::Unknown => core::HealthStatus::Unknown,
         Health::Unhealthy => core::HealthStatus::Unhealthy,
@@ -112,6 +117,7 @@ fn lb_endpoint(endpoint: &Endpoint, tier: &Tier, settings: &ChainSettings) -> Lb
     };
     LbEndpoint {
         health_status: status.into(),
+        metadata: tls::metadata(member),
         host_identifier: Some(HostIdentifier::Endpoint(PbEndpoint {
             address: Some(address(&endpoint.address)),
             hostname: endpoint.hostname.clone().unwrap_or_default(),

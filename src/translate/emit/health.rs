@@ -3,7 +3,8 @@
 
 use envoy_types::pb::envoy::config::cluster::v3::OutlierDetection as PbOutlierDetection;
 use envoy_types::pb::envoy::config::core::v3::health_check::{
-    GrpcHealthCheck, HealthChecker, HttpHealthCheck, Payload as PbPayload, TcpHealthCheck, payload,
+    GrpcHealthCheck, HealthChecker, HttpHealthCheck, Payload as PbPayload, TcpHealthCheck,
+    TlsOptions, payload,
 };
 use envoy_types::pb::envoy::config::core::v3::{
     HealthCheck as PbHealthCheck, RequestMethod, TypedExtensionConfig,
@@ -12,6 +13,7 @@ use envoy_types::pb::envoy::extensions::health_check::event_sinks::file::v3::Hea
 use envoy_types::pb::envoy::r#type::v3::{CodecClientType, Int64Range};
 use envoy_types::pb::google::protobuf::{UInt32Value, UInt64Value};
 
+use super::tls;
 use crate::model::{
     ChainSettings, HealthCheck, HealthCheckLog, OutlierDetection, Payload, Probe, Probing,
     Protocol, Tier,
@@ -58,9 +60,14 @@ pub(super) fn check_of<'a>(tier: &'a Tier, settings: &'a ChainSettings) -> Optio
     }
 }
 
-/// An active health check, in `protocol` where it speaks HTTP. Nothing for a gRPC probe of HTTP/1
-/// endpoints: it cannot be sent, and Envoy refuses a cluster that says otherwise.
-pub(super) fn health_check(check: &HealthCheck, protocol: Protocol) -> Option<PbHealthCheck> {
+/// An active health check, in `protocol` where it speaks HTTP; `in_tls` if it does for some
+/// endpoints. Nothing for a gRPC probe of HTTP/1 endpoints: it cannot be sent, and Envoy refuses a
+/// cluster that says otherwise.
+pub(super) fn health_check(
+    check: &HealthCheck,
+    protocol: Protocol,
+    in_tls: bool,
+) -> Option<PbHealthCheck> {
     if matches!(check.probe, Probe::Grpc { .. }) && protocol == Protocol::Http1 {
         return None;
     }
@@ -76,10 +83,24 @@ pub(super) fn health_check(check: &HealthCheck, protocol: Protocol) -> Option<Pb
         unhealthy_threshold: Some(uint32(check.unhealthy_threshold)),
         healthy_threshold: Some(uint32(check.healthy_threshold)),
         health_checker: Some(checker(&check.probe, protocol)),
+        tls_options: offered(&check.probe, protocol).filter(|_| in_tls),
         event_logger: check.log.iter().map(file).collect(),
         always_log_health_check_failures: check.log.as_ref().is_some_and(|log| log.every_failure),
         always_log_health_check_success: check.log.as_ref().is_some_and(|log| log.every_success),
         ..PbHealthCheck::default()
+    })
+}
+
+/// What a probe that goes over TLS offers to speak. By itself Envoy offers nothing, and there are
+/// servers that then speak HTTP/1.1 alone.
+fn offered(probe: &Probe, protocol: Protocol) -> Option<TlsOptions> {
+    let name = match (probe, protocol) {
+        (Probe::Tcp { .. }, _) => return None,
+        (Probe::Http { .. }, Protocol::Http1 | Protocol::Negotiated) => tls::HTTP1,
+        (Probe::Http { .. }, Protocol::Http2) | (Probe::Grpc { .. }, _) => tls::HTTP2,
+    };
+    Some(TlsOptions {
+        alpn_protocols: vec![name.to_owned()],
     })
 }
 
@@ -113,8 +134,8 @@ fn checker(probe: &Probe, protocol: Protocol) -> HealthChecker {
             expected_statuses: statuses(expected_statuses),
             retriable_statuses: statuses(retriable_statuses),
             codec_client_type: match protocol {
-                Protocol::Http1 => CodecClientType::Http1,
-                Protocol::H2c => CodecClientType::Http2,
+                Protocol::Http1 | Protocol::Negotiated => CodecClientType::Http1,
+                Protocol::Http2 => CodecClientType::Http2,
             }
             .into(),
             ..HttpHealthCheck::default()

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::backend_tls;
 use super::grants::{From, Grants};
 use super::services;
-use crate::model::{Address, Endpoint, Health, Protocol};
+use crate::model::{Address, Endpoint, Health, Protocol, Secret, SecretName, Tls};
 use crate::problem::Problem;
 use crate::resource::backend::{AppProtocol, BackendEndpoint, BackendType};
 use crate::resource::{Backend, Key, Kind, ObjectName, Service};
@@ -24,6 +25,9 @@ pub(super) struct BackendPlan {
     /// Whether it stands by.
     pub fallback: bool,
     pub protocol: Protocol,
+    pub tls: Option<Arc<Tls>>,
+    /// What proxies need for that.
+    pub secrets: Vec<(SecretName, Secret)>,
     pub endpoints: Arc<[Endpoint]>,
     /// The same by the cluster IPs of Services, where that is something else.
     pub by_service: Option<Arc<[Endpoint]>>,
@@ -46,7 +50,11 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    fn new(reason: &'static str, field: impl Into<String>, message: impl Into<String>) -> Self {
+    pub(super) fn new(
+        reason: &'static str,
+        field: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             reason,
             field: field.into(),
@@ -71,6 +79,7 @@ pub(super) fn backends(
         let plan = plan(backend, reader, grants, options);
         if plan.refusal.is_none() {
             problems.extend(left_to_dns(&plan.key, backend, reader, grants, options));
+            problems.extend(backend_tls::notes(&plan.key, backend));
         }
         let condition = match &plan.refusal {
             None => Condition::yes(
@@ -99,6 +108,18 @@ pub(super) fn backends(
     backends
 }
 
+/// The secrets of all Backends that can be used.
+pub(super) fn secrets(backends: &Backends) -> BTreeMap<SecretName, Secret> {
+    let mut secrets: BTreeMap<SecretName, Secret> = BTreeMap::new();
+    for (name, secret) in backends.values().flat_map(|plan| &plan.secrets) {
+        let known = secrets
+            .entry(name.clone())
+            .or_insert_with(|| secret.clone());
+        known.owners.extend(secret.owners.iter().cloned());
+    }
+    secrets
+}
+
 fn plan(
     backend: &Backend,
     reader: &Reader<'_>,
@@ -109,6 +130,8 @@ fn plan(
         key: Key::of(Kind::Backend, &backend.metadata),
         fallback: backend.spec.fallback.unwrap_or(false),
         protocol: Protocol::Http1,
+        tls: None,
+        secrets: Vec::new(),
         endpoints: Arc::new([]),
         by_service: None,
         refusal: None,
@@ -120,12 +143,16 @@ fn plan(
         for (index, endpoint) in backend.spec.endpoints.iter().enumerate() {
             check_endpoint(index, endpoint, options)?;
         }
-        Ok(protocol)
+        Ok((protocol, backend_tls::tls(backend, reader)?))
     });
     match checked {
         Err(refusal) => plan.refusal = Some(refusal),
-        Ok(protocol) => {
+        Ok((protocol, tls)) => {
             plan.protocol = protocol;
+            if let Some(found) = tls {
+                plan.tls = Some(found.tls);
+                plan.secrets = found.secrets;
+            }
             let mut endpoints = Vec::with_capacity(backend.spec.endpoints.len());
             let mut by_service = Vec::new();
             for endpoint in &backend.spec.endpoints {
@@ -150,8 +177,7 @@ fn plan(
     plan
 }
 
-/// Refuses what is not supported yet, as a whole: a Backend with TLS must never be spoken to
-/// without.
+/// Refuses what is not supported yet, as a whole.
 fn supported(backend: &Backend) -> Result<(), Refusal> {
     let spec = &backend.spec;
     if spec.r#type == BackendType::DynamicResolver {
@@ -159,14 +185,6 @@ fn supported(backend: &Backend) -> Result<(), Refusal> {
         return Err(Refusal::new(
             reasons::UNSUPPORTED_VALUE,
             "spec.type",
-            message,
-        ));
-    }
-    if spec.tls.is_some() {
-        let message = "TLS towards backends is not supported yet.";
-        return Err(Refusal::new(
-            reasons::UNSUPPORTED_VALUE,
-            "spec.tls",
             message,
         ));
     }
@@ -183,22 +201,42 @@ fn supported(backend: &Backend) -> Result<(), Refusal> {
 
 fn protocol(backend: &Backend) -> Result<Protocol, Refusal> {
     const FIELD: &str = "spec.appProtocols";
+    const EXCLUSIVE: &str = "h2c excludes ws and wss: one is HTTP/2, the others HTTP/1.1.";
     let protocols = &backend.spec.app_protocols;
-    if protocols.contains(&AppProtocol::Wss) {
-        let message =
-            "gateway.envoyproxy.io/wss needs TLS towards backends, which is not supported yet.";
-        return Err(Refusal::new(reasons::UNSUPPORTED_VALUE, FIELD, message));
-    }
-    match (
-        protocols.contains(&AppProtocol::H2c),
-        protocols.contains(&AppProtocol::Ws),
-    ) {
-        (true, true) => {
-            let message = "h2c and ws exclude each other: one is HTTP/2, the other HTTP/1.1.";
-            Err(Refusal::new(reasons::UNSUPPORTED_VALUE, FIELD, message))
+    let refuse = |message: &str| Err(Refusal::new(reasons::UNSUPPORTED_VALUE, FIELD, message));
+    let wss = protocols.contains(&AppProtocol::Wss);
+    let Some(tls) = &backend.spec.tls else {
+        return match (
+            protocols.contains(&AppProtocol::H2c),
+            protocols.contains(&AppProtocol::Ws),
+        ) {
+            _ if wss => refuse("gateway.envoyproxy.io/wss is TLS, of which spec.tls says nothing."),
+            (true, true) => refuse(EXCLUSIVE),
+            (true, false) => Ok(Protocol::Http2),
+            (false, _) => Ok(Protocol::Http1),
+        };
+    };
+    let websocket = wss || protocols.contains(&AppProtocol::Ws);
+    let offers = |name: &str| {
+        let offered = tls.alpn_protocols.as_ref();
+        offered.is_none_or(|offered| offered.iter().any(|offered| offered == name))
+    };
+    let http1 = offers("http/1.1") || !offers("h2");
+    match (protocols.contains(&AppProtocol::H2c), websocket) {
+        (true, true) => refuse(EXCLUSIVE),
+        (true, false) if !offers("h2") => {
+            refuse("h2c is HTTP/2, which spec.tls.alpnProtocols does not offer.")
         }
-        (true, false) => Ok(Protocol::H2c),
-        (false, _) => Ok(Protocol::Http1),
+        (false, true) if !http1 => {
+            refuse("ws and wss are HTTP/1.1, which spec.tls.alpnProtocols does not offer.")
+        }
+        (true, false) => Ok(Protocol::Http2),
+        (false, true) => Ok(Protocol::Http1),
+        (false, false) => Ok(match (http1, offers("h2")) {
+            (true, true) => Protocol::Negotiated,
+            (true, false) => Protocol::Http1,
+            (false, _) => Protocol::Http2,
+        }),
     }
 }
 

@@ -104,17 +104,18 @@ fn refuse_other_protocols(references: &mut [Reference], tier: usize) {
             .map(|reference| u64::from(reference.weight))
             .sum()
     };
-    let (http1, h2c) = (weight(Protocol::Http1), weight(Protocol::H2c));
+    let (http1, h2c) = (weight(Protocol::Http1), weight(Protocol::Http2));
     if http1 == 0 || h2c == 0 {
         return;
     }
     let kept = if http1 >= h2c {
         Protocol::Http1
     } else {
-        Protocol::H2c
+        Protocol::Http2
     };
     for reference in references {
-        if in_tier(reference) && reference.protocol != kept {
+        let is_other = ![kept, Protocol::Negotiated].contains(&reference.protocol);
+        if in_tier(reference) && is_other {
             let message = format!(
                 "{} {} speaks {} while most of its tier speaks {}: all backends of a tier must speak the same. \
                  Give it a rule or a tier of its own.",
@@ -155,7 +156,8 @@ fn refuse_sockets_beside_names(references: &mut [Reference], tier: usize) {
 fn protocol_name(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Http1 => "HTTP/1.1",
-        Protocol::H2c => "HTTP/2",
+        Protocol::Http2 => "HTTP/2",
+        Protocol::Negotiated => "either",
     }
 }
 
@@ -250,5 +252,6 @@ fn member(reference: &Reference) -> Member {
         weight: reference.weight,
         endpoints: endpoints.to_vec(),
         protocol: reference.protocol,
+        tls: reference.tls.clone().filter(|_| usable),
     }
 }

@@ -10,7 +10,9 @@ use super::gateways::GatewayPlan;
 use super::hostnames::{ANY, covers, narrowness};
 use super::matches::Precedence;
 use super::readiness::Readiness;
-use crate::model::{Action, Chain, ChainName, Gateway, Port, Route, VirtualHost};
+use crate::model::{
+    Action, Chain, ChainName, Gateway, Port, Route, Secret, SecretName, Tls, VirtualHost,
+};
 use crate::resource::{Key, ObjectName};
 
 /// A route in the making, with its place in the order.
@@ -57,7 +59,11 @@ impl<'a> Hosts<'a> {
     }
 
     /// The model of the Gateway.
-    pub(super) fn into_gateway(self, plan: &GatewayPlan<'_>) -> Gateway {
+    pub(super) fn into_gateway(
+        self,
+        plan: &GatewayPlan<'_>,
+        secrets: &BTreeMap<SecretName, Secret>,
+    ) -> Gateway {
         let owners = BTreeSet::from([plan.key.clone()]);
         let mut chains = self.chains;
         let ports: BTreeMap<u16, Port> = self
@@ -87,9 +93,16 @@ impl<'a> Hosts<'a> {
             })
             .collect();
         chains.retain(|name, _| used.contains(name));
+        let members = chains.values().flat_map(Chain::members);
+        let named = members.filter_map(|member| member.tls.as_deref());
+        let secrets = named
+            .flat_map(Tls::secrets)
+            .filter_map(|name| Some((name.clone(), secrets.get(name)?.clone())))
+            .collect();
         Gateway {
             ports,
             chains,
+            secrets,
             owners,
         }
     }

@@ -14,7 +14,7 @@ use super::backends::Backends;
 use super::grants::{From, Grants};
 use super::guards::Guards;
 use super::services::{self, ServiceEndpoints, Unusable};
-use crate::model::{Endpoint, Health, Protocol};
+use crate::model::{Endpoint, Health, Protocol, Tls};
 use crate::resource::{Key, Kind, ObjectName};
 use crate::status::reasons;
 use crate::translate::read::Reader;
@@ -41,6 +41,7 @@ pub(super) struct Reference {
     /// at, of which nobody can tell.
     pub tier: Option<usize>,
     pub protocol: Protocol,
+    pub tls: Option<Arc<Tls>>,
     pub endpoints: Arc<[Endpoint]>,
     /// The same by the cluster IPs of Services, where that is something else.
     pub by_service: Option<Arc<[Endpoint]>>,
@@ -110,6 +111,7 @@ impl<'a, 's> References<'a, 's> {
             }),
             tier: Some(ACTIVE),
             protocol: Protocol::Http1,
+            tls: None,
             endpoints: Arc::new([]),
             by_service: None,
             sources: Vec::new(),
@@ -163,6 +165,7 @@ impl<'a, 's> References<'a, 's> {
         };
         reference.tier = Some(if plan.fallback { STANDBY } else { ACTIVE });
         reference.protocol = plan.protocol;
+        reference.tls.clone_from(&plan.tls);
         reference.endpoints = plan.endpoints.clone();
         reference.by_service = plan.by_service.clone();
         reference.sources.extend(plan.services.iter().cloned());

@@ -68,7 +68,7 @@ pub(super) fn referenced(
         ));
     };
     let protocol = match found.app_protocol.as_deref() {
-        Some("kubernetes.io/h2c") => Protocol::H2c,
+        Some("kubernetes.io/h2c") => Protocol::Http2,
         Some("kubernetes.io/wss") => {
             let message = format!(
                 "Port {port} of Service {name} speaks kubernetes.io/wss: TLS towards backends is not supported yet."

@@ -1,5 +1,6 @@
 //! What resolving must give, sentence by sentence; a file for each subject.
 
+mod backend_tls;
 mod backends;
 mod certificates;
 mod chains;

@@ -96,8 +96,8 @@ fn an_invalid_active_backend_leaves_everything_to_the_standby() {
 }
 
 #[test]
-fn a_backend_with_tls_is_failed_never_spoken_to_without() {
-    let tls = "endpoints: [{ ip: { address: 10.0.0.1, port: 443 } }], tls: { wellKnownCACertificates: System }";
+fn a_backend_whose_tls_cannot_be_had_is_failed_never_spoken_to_without() {
+    let tls = "endpoints: [{ ip: { address: 10.0.0.1, port: 443 } }], tls: {}";
     let yaml = backend("active", tls)
         + &ip("passive", "10.0.0.2", true)
         + &route("web", &rule(&["active", "passive"]));

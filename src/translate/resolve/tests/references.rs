@@ -119,7 +119,7 @@ fn a_granted_backend_elsewhere_is_named_with_its_namespace() {
 #[test]
 fn a_services_app_protocol_says_what_is_spoken() {
     for (app_protocol, protocol) in [
-        ("kubernetes.io/h2c", Protocol::H2c),
+        ("kubernetes.io/h2c", Protocol::Http2),
         ("kubernetes.io/ws", Protocol::Http1),
         ("example.com/other", Protocol::Http1),
     ] {
