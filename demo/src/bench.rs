@@ -10,6 +10,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -20,6 +21,7 @@ use crate::load::{Bound, Load, Pace, Request};
 use crate::manifests::{Folder, HOST, PATH, PORT, endpoint_slice};
 use crate::process::{Backend, Launch, Locum};
 use crate::report::Report;
+use crate::tls::Certified;
 
 /// Kept connections that carry a load.
 const CONNECTIONS: usize = 16;
@@ -94,13 +96,44 @@ impl Bench {
         Ok(Echo::start(self.backend_address(host), Identity::pod(pod)).await?)
     }
 
+    /// The same, in TLS with this certificate where there is one.
+    ///
+    /// # Errors
+    ///
+    /// When its address is taken, or the certificate cannot be used.
+    pub async fn echo_with(
+        &self,
+        pod: &str,
+        host: u8,
+        certified: Option<&Certified>,
+    ) -> anyhow::Result<Echo> {
+        let tls = certified.map(|certified| certified.server(None));
+        let tls = tls.transpose()?.map(Arc::new);
+        let (address, identity) = (self.backend_address(host), Identity::pod(pod));
+        Ok(Echo::start_with(address, identity, tls).await?)
+    }
+
     /// A backend that is a process of its own, so that it can be stopped.
     ///
     /// # Errors
     ///
     /// When its address is taken.
     pub fn echo_process(&self, pod: &str, host: u8) -> anyhow::Result<Backend> {
-        Backend::start(&mut echo_command(pod, self.backend_address(host))?)
+        self.echo_process_with(pod, host, None)
+    }
+
+    /// The same, in TLS with the certificate of this folder where there is one.
+    ///
+    /// # Errors
+    ///
+    /// When its address is taken, or the certificate cannot be used.
+    pub fn echo_process_with(
+        &self,
+        pod: &str,
+        host: u8,
+        tls: Option<&Path>,
+    ) -> anyhow::Result<Backend> {
+        Backend::start(&mut echo_command(pod, self.backend_address(host), tls)?)
     }
 
     /// Where the manifests are.
@@ -301,10 +334,17 @@ impl Bench {
 }
 
 /// This program as a backend that ends with its parent.
-pub(crate) fn echo_command(pod: &str, listen: SocketAddr) -> anyhow::Result<Command> {
+pub(crate) fn echo_command(
+    pod: &str,
+    listen: SocketAddr,
+    tls: Option<&Path>,
+) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     let listen = listen.to_string();
     command.args(["echo", "--with-parent", "--pod", pod, "--listen", &listen]);
+    if let Some(folder) = tls {
+        command.arg("--tls").arg(folder);
+    }
     Ok(command)
 }
 

@@ -18,5 +18,6 @@ pub mod process;
 pub mod report;
 pub mod stage;
 pub mod table;
+pub mod tls;
 pub mod view;
 pub mod walk;

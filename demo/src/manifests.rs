@@ -14,6 +14,7 @@ use tempfile::{NamedTempFile, TempDir};
 
 pub use chain::{
     PASSIVE_CHECK, Ref, backend, backend_fqdn, backend_ip, failover, policy, route, service,
+    with_tls,
 };
 
 /// The failover page's manifests, in the order in which its reader applies them.

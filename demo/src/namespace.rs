@@ -49,15 +49,16 @@ pub struct FarBackend {
 }
 
 impl FarBackend {
-    /// Starts it and connects it. The number tells it from others of this process.
+    /// Starts it and connects it. The number tells it from others of this process; it serves in TLS
+    /// with the certificate of this folder where there is one.
     ///
     /// # Errors
     ///
     /// When this process is in no namespaces of its own, or a program is missing.
-    pub fn start(pod: &str, number: u16) -> anyhow::Result<Self> {
+    pub fn start(pod: &str, number: u16, tls: Option<&Path>) -> anyhow::Result<Self> {
         let mut echo = Command::new("unshare");
         let listen = SocketAddr::from(([0, 0, 0, 0], BACKEND_PORT));
-        let program = echo_command(pod, listen)?;
+        let program = echo_command(pod, listen, tls)?;
         echo.arg("--net").arg(program.get_program());
         echo.args(program.get_args());
         let mut backend = Backend::start(&mut echo)?;

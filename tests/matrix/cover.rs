@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     Fqdn,
     /// A Backend with the name of a Service inside the cluster.
     Cluster,
+    /// A Backend with a name that DNS knows, in TLS.
+    Tls,
 }
 
 /// What happens to a tier.
@@ -40,7 +42,13 @@ pub(crate) enum Fault {
     Gone,
 }
 
-pub(crate) const KINDS: [Kind; 4] = [Kind::Service, Kind::Ip, Kind::Fqdn, Kind::Cluster];
+pub(crate) const KINDS: [Kind; 5] = [
+    Kind::Service,
+    Kind::Ip,
+    Kind::Fqdn,
+    Kind::Cluster,
+    Kind::Tls,
+];
 pub(crate) const FAULTS: [Fault; 7] = [
     Fault::Refuse,
     Fault::Unavailable,
@@ -64,12 +72,18 @@ pub(crate) struct Combination {
 pub(crate) type Pair = [(usize, &'static str); 2];
 
 impl Kind {
+    /// Whether Envoy finds it by DNS, and so has an aggregate.
+    pub(crate) fn is_name(self) -> bool {
+        matches!(self, Self::Fqdn | Self::Tls)
+    }
+
     fn word(self) -> &'static str {
         match self {
             Self::Service => "service",
             Self::Ip => "ip",
             Self::Fqdn => "fqdn",
             Self::Cluster => "cluster",
+            Self::Tls => "tls",
         }
     }
 }

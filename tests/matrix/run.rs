@@ -10,7 +10,7 @@ use locum_demo::load::Load;
 use locum_demo::manifests::{PAGE, Ref, failover, policy, route};
 use locum_demo::report::{Record, Report};
 
-use crate::cover::{Combination, Fault, Kind};
+use crate::cover::{Combination, Fault};
 use crate::judge::Moments;
 use crate::rows::{self, Row};
 use crate::stall::Stall;
@@ -193,7 +193,7 @@ impl Run<'_> {
     /// Whether a request that is in flight when its connection breaks may be lost: where Envoy has
     /// an aggregate.
     fn may_lose_one(&self) -> bool {
-        self.case.fault == Fault::Refuse && self.case.kinds.contains(&Kind::Fqdn)
+        self.case.fault == Fault::Refuse && self.case.kinds.iter().any(|kind| kind.is_name())
     }
 }
 

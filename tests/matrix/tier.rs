@@ -1,15 +1,18 @@
 //! One tier: its backend, the manifests and names that lead there, and what can happen to it.
 
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
 use anyhow::{Context, bail};
 use locum_demo::bench::{BACKEND_PORT, Bench};
 use locum_demo::dns::Dns;
 use locum_demo::echo::{Behaviour, Echo};
-use locum_demo::manifests::{Ref, backend_fqdn, backend_ip, service};
+use locum_demo::manifests::{Ref, backend_fqdn, backend_ip, service, with_tls};
 use locum_demo::namespace::FarBackend;
 use locum_demo::process::Backend;
+use locum_demo::tls::{Authority, Certified};
 use rustix::process::Signal;
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use tempfile::TempDir;
 
 use crate::cover::{Fault, Kind, TIERS};
 
@@ -23,6 +26,8 @@ pub(crate) struct Tier {
     kind: Kind,
     /// What DNS calls it.
     hostname: String,
+    /// Where the certificate is that it shows, and the manifest of whose it is.
+    tls: Option<(TempDir, String)>,
     server: Server,
 }
 
@@ -47,18 +52,26 @@ impl Tier {
     ) -> anyhow::Result<Self> {
         let name = NAMES[tier];
         let host = u8::try_from(tier + 2)?;
+        let hostname = format!("{name}.case{number}.example.net");
+        let tls = (kind == Kind::Tls).then(|| certificate(name, &hostname));
+        let tls = tls.transpose()?;
+        let folder = tls.as_ref().map(|(folder, _)| folder.path());
         let server = match fault {
             Some(Fault::Vanish) => {
                 let number = u16::try_from(number * TIERS + tier)?;
-                Server::Far(FarBackend::start(name, number)?)
+                Server::Far(FarBackend::start(name, number, folder)?)
             }
-            Some(Fault::Hang) => Server::Process(bench.echo_process(name, host)?),
-            _ => Server::Here(bench.echo(name, host).await?),
+            Some(Fault::Hang) => Server::Process(bench.echo_process_with(name, host, folder)?),
+            _ => {
+                let certified = folder.map(Certified::read).transpose()?;
+                Server::Here(bench.echo_with(name, host, certified.as_ref()).await?)
+            }
         };
         let tier = Self {
             name,
             kind,
-            hostname: format!("{name}.case{number}.example.net"),
+            hostname,
+            tls,
             server,
         };
         tier.be_found(bench, dns)?;
@@ -69,7 +82,7 @@ impl Tier {
     pub(crate) fn reference(&self) -> Ref<'static> {
         match self.kind {
             Kind::Service => Ref::Service(self.name),
-            Kind::Ip | Kind::Fqdn | Kind::Cluster => Ref::Backend(self.name),
+            Kind::Ip | Kind::Fqdn | Kind::Cluster | Kind::Tls => Ref::Backend(self.name),
         }
     }
 
@@ -99,12 +112,16 @@ impl Tier {
         let backend = match self.kind {
             Kind::Service => return Ok(()),
             Kind::Ip => backend_ip(name, false, &[address]),
-            Kind::Fqdn => {
+            Kind::Fqdn | Kind::Tls => {
                 let IpAddr::V4(address) = address.ip() else {
                     bail!("benches are IPv4");
                 };
                 dns.set(&self.hostname, address, Duration::ZERO);
-                backend_fqdn(name, false, &self.hostname, BACKEND_PORT)
+                let backend = backend_fqdn(name, false, &self.hostname, BACKEND_PORT);
+                match &self.tls {
+                    None => backend,
+                    Some((_, authority)) => with_tls(&backend, &believing(name)) + authority,
+                }
             }
             Kind::Cluster => {
                 let hostname = format!("{name}.default.svc.cluster.local");
@@ -132,12 +149,12 @@ impl Tier {
             (Fault::Empty, _, Kind::Service | Kind::Cluster) => {
                 bench.write_slice(self.name, &[])?
             }
-            (Fault::Empty, _, Kind::Fqdn) => dns.set_empty(&self.hostname),
+            (Fault::Empty, _, Kind::Fqdn | Kind::Tls) => dns.set_empty(&self.hostname),
             (Fault::Empty, _, Kind::Ip) => bench.remove(&self.backend_file())?,
             (Fault::Unready, _, Kind::Service | Kind::Cluster) => {
                 bench.write_unready_slice(self.name, self.address())?;
             }
-            (Fault::Gone, _, Kind::Fqdn) => dns.forget(&self.hostname),
+            (Fault::Gone, _, Kind::Fqdn | Kind::Tls) => dns.forget(&self.hostname),
             (Fault::Gone, _, Kind::Service | Kind::Cluster) => {
                 bench.remove(&self.service_file())?;
                 bench.remove_slice(self.name)?;
@@ -166,4 +183,17 @@ impl Tier {
         }
         Ok(())
     }
+}
+
+/// A folder with a certificate for this name, and the ConfigMap of whose it is.
+fn certificate(tier: &str, hostname: &str) -> anyhow::Result<(TempDir, String)> {
+    let authority = Authority::new()?;
+    let folder = tempfile::tempdir()?;
+    authority.certify(&[hostname])?.write(folder.path())?;
+    Ok((folder, authority.config_map(tier)))
+}
+
+/// The TLS of a Backend that is to show a certificate of the authority in this ConfigMap.
+fn believing(name: &str) -> String {
+    format!("caCertificateRefs: [{{group: '', kind: ConfigMap, name: {name}}}]")
 }

@@ -30,6 +30,12 @@ pub fn backend(name: &str, standby: bool, endpoints: &str) -> String {
     )
 }
 
+/// One of these Backends in TLS, as these fields of its `tls` say, YAML's flow style.
+pub fn with_tls(backend: &str, tls: &str) -> String {
+    let spec = backend.strip_suffix("---\n").unwrap_or(backend);
+    format!("{spec}  tls: {{{tls}}}\n---\n")
+}
+
 /// A reference in a route's rule.
 #[derive(Clone, Copy, Debug)]
 pub enum Ref<'a> {

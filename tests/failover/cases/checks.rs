@@ -198,7 +198,7 @@ pub(crate) async fn a_tier_has_a_connect_timeout_of_its_own(
         "no timeout of its own: {own}"
     );
     bench.write(FILE, &own)?;
-    let mut active = FarBackend::start("active", 0)?;
+    let mut active = FarBackend::start("active", 0, None)?;
     let passive = bench.echo("passive", 3).await?;
     bench.write_slice("active", &[active.address()])?;
     bench.write_slice("passive", &[passive.address()])?;

@@ -83,7 +83,7 @@ async fn hang(bench: &mut Bench) -> anyhow::Result<Report> {
 }
 
 async fn vanish(bench: &mut Bench) -> anyhow::Result<Report> {
-    let mut active = FarBackend::start("active", 0)?;
+    let mut active = FarBackend::start("active", 0, None)?;
     let passive = bench.echo("passive", 3).await?;
     bench.write_slice("active", &[active.address()])?;
     bench.write_slice("passive", &[passive.address()])?;

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use locum_demo::manifests::backend;
 use locum_demo::report::Report;
+use locum_demo::tls::Authority;
 
 use crate::bench::{Bench, none_lost};
 use crate::table::Row;
-use crate::tls::{Authority, Front};
+use crate::tls::Front;
 
 /// The port of the fronts.
 const TLS_PORT: u16 = 3443;
