@@ -3,6 +3,7 @@
 mod absent;
 mod answers;
 mod checks;
+mod double;
 mod edits;
 mod endpoints;
 mod locum;
@@ -58,6 +59,7 @@ pub(crate) fn all() -> Vec<Case> {
         false answers::active_breaks_off_and_is_taken_out,
         false answers::one_bad_url_touches_no_other,
         false answers::one_bad_url_under_the_pages_policy_loses_no_other,
+        false double::two_of_three_tiers_die_at_once,
         false outage::both_die_and_one_returns,
         false outage::one_of_three_dies_and_the_standby_gets_nothing,
         false outage::a_closed_loop_loses_nothing,
