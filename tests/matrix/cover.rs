@@ -72,11 +72,6 @@ pub(crate) struct Combination {
 pub(crate) type Pair = [(usize, &'static str); 2];
 
 impl Kind {
-    /// Whether Envoy finds it by DNS, and so has an aggregate.
-    pub(crate) fn is_name(self) -> bool {
-        matches!(self, Self::Fqdn | Self::Tls)
-    }
-
     fn word(self) -> &'static str {
         match self {
             Self::Service => "service",

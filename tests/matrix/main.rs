@@ -2,14 +2,13 @@
 //! them, requests go to the first tier that can serve, none is lost, and tier 0 gets all when it is
 //! back.
 //!
-//! A case is a kind for each tier (Service, Backend with an address, with a name that DNS knows, with
-//! the name of a Service inside the cluster), which a FailoverPolicy orders, and a fault. It starts
-//! with all on tier 0; the fault hits that, and all must go to tier 1; it hits that too, and all must
-//! go to tier 2; both are mended, and all must go back to tier 0. The load is an open loop of 100
-//! requests a second. `cover` says which kinds and faults there are and what they mean together,
-//! `judge` which tier may answer when, and `run` has the one policy of all chains: what a user writes
-//! who has all of these faults in mind. No request may be lost; where Envoy has an aggregate, one
-//! that is in flight when its connection breaks.
+//! A case is a kind for each tier (Service, Backend with an address, with a name that DNS knows, the
+//! same in TLS, with the name of a Service inside the cluster), which a FailoverPolicy orders, and a
+//! fault. It starts with all on tier 0; the fault hits that, and all must go to tier 1; it hits that
+//! too, and all must go to tier 2; both are mended, and all must go back to tier 0. The load is an
+//! open loop of 100 requests a second. `cover` says which kinds and faults there are and what they
+//! mean together, `judge` which tier may answer when, and `run` has the one policy of all chains:
+//! what a user writes who has all of these faults in mind. No request may be lost.
 //!
 //! Every pair of kinds and of a kind with a fault is in some case of the set that runs. A case runs
 //! alone by its name, whether it is in that set or not: `cargo test --test matrix -- hang_ip_fqdn_ip`.
