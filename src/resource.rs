@@ -16,6 +16,7 @@ pub mod names;
 pub mod parse;
 mod rules;
 pub mod schema;
+pub mod service_import;
 pub mod traffic_policy;
 
 use std::fmt;
@@ -36,6 +37,7 @@ pub use duration::Duration;
 pub use failover_policy::FailoverPolicy;
 pub use guard::Guard;
 pub use key::{Key, Kind, ObjectName};
+pub use service_import::ServiceImport;
 pub use traffic_policy::BackendTrafficPolicy;
 
 /// A typed resource that the store can hold and a [`crate::translate::read::Reader`] can hand out.
@@ -91,6 +93,7 @@ objects! {
     HttpRoute(HttpRoute),
     ReferenceGrant(ReferenceGrant),
     Service(Service),
+    ServiceImport(ServiceImport),
     EndpointSlice(EndpointSlice),
     Secret(Secret),
     ConfigMap(ConfigMap),

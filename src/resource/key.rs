@@ -13,6 +13,8 @@ use super::guard::GuardKind;
 pub const GATEWAY_API: &str = "gateway.networking.k8s.io";
 /// The API group of Envoy Gateway's extensions.
 pub const ENVOY_GATEWAY: &str = "gateway.envoyproxy.io";
+/// The API group of what several clusters share.
+pub const MULTICLUSTER: &str = "multicluster.x-k8s.io";
 /// The API group of Locum's own kinds.
 pub const LOCUM: &str = "locum.dev";
 
@@ -24,6 +26,7 @@ pub enum Kind {
     HttpRoute,
     ReferenceGrant,
     Service,
+    ServiceImport,
     EndpointSlice,
     Secret,
     ConfigMap,
@@ -38,12 +41,13 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 14] = [
         Kind::GatewayClass,
         Kind::Gateway,
         Kind::HttpRoute,
         Kind::ReferenceGrant,
         Kind::Service,
+        Kind::ServiceImport,
         Kind::EndpointSlice,
         Kind::Secret,
         Kind::ConfigMap,
@@ -62,6 +66,7 @@ impl Kind {
             Kind::HttpRoute => "HTTPRoute",
             Kind::ReferenceGrant => "ReferenceGrant",
             Kind::Service => "Service",
+            Kind::ServiceImport => "ServiceImport",
             Kind::EndpointSlice => "EndpointSlice",
             Kind::Secret => "Secret",
             Kind::ConfigMap => "ConfigMap",
@@ -80,6 +85,7 @@ impl Kind {
                 GATEWAY_API
             }
             Kind::EndpointSlice => "discovery.k8s.io",
+            Kind::ServiceImport => MULTICLUSTER,
             Kind::Service | Kind::Secret | Kind::ConfigMap | Kind::Namespace => "",
             Kind::Backend | Kind::BackendTrafficPolicy | Kind::Guard => ENVOY_GATEWAY,
             Kind::FailoverPolicy => LOCUM,
@@ -92,9 +98,11 @@ impl Kind {
             Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::ReferenceGrant => {
                 &["v1", "v1beta1"]
             }
-            Kind::Backend | Kind::BackendTrafficPolicy | Kind::FailoverPolicy | Kind::Guard => {
-                &["v1alpha1"]
-            }
+            Kind::ServiceImport
+            | Kind::Backend
+            | Kind::BackendTrafficPolicy
+            | Kind::FailoverPolicy
+            | Kind::Guard => &["v1alpha1"],
             _ => &["v1"],
         }
     }

@@ -19,7 +19,7 @@ use super::rules;
 use super::schema::Schema;
 use super::{
     Backend, BackendTrafficPolicy, ConfigMap, EndpointSlice, FailoverPolicy, Gateway, GatewayClass,
-    HttpRoute, Key, Kind, Namespace, Object, ReferenceGrant, Secret, Service,
+    HttpRoute, Key, Kind, Namespace, Object, ReferenceGrant, Secret, Service, ServiceImport,
 };
 use crate::problem::Severity;
 use kinds::Known;
@@ -98,6 +98,7 @@ fn object(kind: Kind, map: Map<String, Value>, default_namespace: &str) -> Parse
         Kind::HttpRoute => typed::<HttpRoute>(kind, map, default_namespace),
         Kind::ReferenceGrant => typed::<ReferenceGrant>(kind, map, default_namespace),
         Kind::Service => typed::<Service>(kind, map, default_namespace),
+        Kind::ServiceImport => typed::<ServiceImport>(kind, map, default_namespace),
         Kind::EndpointSlice => typed::<EndpointSlice>(kind, map, default_namespace),
         Kind::Secret => typed::<Secret>(kind, map, default_namespace),
         Kind::ConfigMap => typed::<ConfigMap>(kind, map, default_namespace),
@@ -144,6 +145,7 @@ parse! {
     HttpRoute: Schema::foreign::<HttpRoute>(), rules::http_route::complete;
     ReferenceGrant: Schema::foreign::<ReferenceGrant>(), rules::reference_grant::complete;
     Service: Schema::core::<Service>(false), rules::service::complete;
+    ServiceImport: Schema::foreign::<ServiceImport>();
     EndpointSlice: Schema::core::<EndpointSlice>(false), rules::endpoint_slice::complete;
     Secret: Schema::core::<Secret>(true);
     ConfigMap: Schema::core::<ConfigMap>(false);

@@ -12,13 +12,16 @@ use crate::resource::{
 /// The label by which an EndpointSlice names its Service.
 pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
+/// The label by which one names the ServiceImport whose endpoints it holds.
+const IMPORT_NAME: &str = "multicluster.kubernetes.io/service-name";
+
 /// The label by which a Service says whose proxies it leads to: Gateway API's own.
 pub(crate) const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 
 /// The resources that `object` names, perhaps with repetitions.
 pub(crate) fn of(object: &Object) -> Vec<Key> {
     match object {
-        Object::EndpointSlice(slice) => service(slice).into_iter().collect(),
+        Object::EndpointSlice(slice) => services(slice),
         Object::BackendTrafficPolicy(policy) => policy_targets(policy),
         Object::FailoverPolicy(policy) => failover_targets(policy),
         Object::Guard(guard) => guard_targets(guard),
@@ -28,16 +31,24 @@ pub(crate) fn of(object: &Object) -> Vec<Key> {
         Object::Backend(backend) => certificates(backend),
         Object::GatewayClass(_)
         | Object::ReferenceGrant(_)
+        | Object::ServiceImport(_)
         | Object::Secret(_)
         | Object::ConfigMap(_)
         | Object::Namespace(_) => Vec::new(),
     }
 }
 
-fn service(slice: &EndpointSlice) -> Option<Key> {
-    let name = slice.metadata.labels.as_ref()?.get(SERVICE_NAME)?;
+fn services(slice: &EndpointSlice) -> Vec<Key> {
+    let labels = slice.metadata.labels.as_ref();
     let namespace = slice.metadata.namespace.as_deref().unwrap_or_default();
-    Some(Key::new(Kind::Service, namespace, name))
+    let named = [
+        (Kind::Service, SERVICE_NAME),
+        (Kind::ServiceImport, IMPORT_NAME),
+    ];
+    named
+        .into_iter()
+        .filter_map(|(kind, label)| Some(Key::new(kind, namespace, labels?.get(label)?)))
+        .collect()
 }
 
 fn gateway(service: &Service) -> Option<Key> {

@@ -29,6 +29,7 @@ mod guards;
 mod hostnames;
 mod hosts;
 mod listeners;
+mod local;
 mod matches;
 mod merging;
 mod order;
@@ -73,7 +74,7 @@ pub fn resolve(reader: &Reader<'_>, options: &Options) -> Resolution {
     let failovers = failover::Failovers::new(reader, &mut problems);
     let mut routing = routes::Routing {
         reader,
-        references: refs::References::new(reader, &grants, &backends, &policies.guards),
+        references: refs::References::new(reader, &grants, &backends, &policies.guards, options),
         policies: &policies,
         failovers: &failovers,
     };

@@ -5,6 +5,7 @@
 mod cert_manager;
 mod compose;
 mod crds;
+mod examples;
 mod granted;
 mod proxies;
 mod roles;

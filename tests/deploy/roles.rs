@@ -64,6 +64,7 @@ fn the_definition_of_every_kind_may_be_looked_for() {
         "gateway.networking.k8s.io",
         "gateway.envoyproxy.io",
         "locum.dev",
+        "multicluster.x-k8s.io",
     ];
     let kinds = read().into_iter();
     let kinds: BTreeSet<String> = kinds

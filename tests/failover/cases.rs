@@ -6,6 +6,7 @@ mod checks;
 mod double;
 mod edits;
 mod endpoints;
+mod example;
 mod locum;
 mod names;
 mod outage;
@@ -88,6 +89,7 @@ pub(crate) fn all() -> Vec<Case> {
         false rescue::a_body_of_a_mebibyte_is_rescued,
         false rescue::answers_of_429_go_on_to_the_next_tier,
         false rescue::a_last_resort_is_answered_when_all_are_gone,
+        true example::the_three_tiers_of_the_example,
         false tls::backends_with_tls_fail_over,
         false tls::a_certificate_for_another_name_is_a_failed_backend,
         false start::the_first_answer_comes_soon,

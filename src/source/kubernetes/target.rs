@@ -8,7 +8,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 
 use super::Options;
 use crate::resource::guard::GuardKind;
-use crate::resource::key::{ENVOY_GATEWAY, GATEWAY_API, LOCUM, api_version};
+use crate::resource::key::{ENVOY_GATEWAY, GATEWAY_API, LOCUM, MULTICLUSTER, api_version};
 use crate::resource::{Key, Kind};
 use crate::store::SERVICE_NAME;
 
@@ -81,7 +81,9 @@ impl Watched {
     pub(super) fn need(self) -> Need {
         match self {
             Watched::Kind(Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute) => Need::Required,
-            _ if [GATEWAY_API, ENVOY_GATEWAY, LOCUM].contains(&self.group()) => Need::Optional,
+            _ if [GATEWAY_API, ENVOY_GATEWAY, LOCUM, MULTICLUSTER].contains(&self.group()) => {
+                Need::Optional
+            }
             _ => Need::BuiltIn,
         }
     }
@@ -113,7 +115,8 @@ impl Watched {
     /// The command that installs the kind; none for kinds that Locum does not ask for.
     pub(super) fn remedy(self) -> Option<&'static str> {
         match self {
-            Watched::Guard(_) => None,
+            // Most have nothing to share with other clusters.
+            Watched::Guard(_) | Watched::Kind(Kind::ServiceImport) => None,
             _ if self.group() == GATEWAY_API => Some(
                 "kubectl apply --server-side -f https://github.com/kubernetes-sigs/gateway-api/\
                  releases/download/v1.6.1/standard-install.yaml",
@@ -311,6 +314,7 @@ mod tests {
                 "/apis/gateway.networking.k8s.io/v1/httproutes",
                 "/apis/gateway.networking.k8s.io/v1/referencegrants",
                 "/apis/locum.dev/v1alpha1/failoverpolicies",
+                "/apis/multicluster.x-k8s.io/v1alpha1/serviceimports",
             ]
         );
     }
@@ -333,7 +337,7 @@ mod tests {
         ] {
             assert!(limited.iter().any(|path| path == expected), "{limited:#?}");
         }
-        assert_eq!(limited.len(), 2 + 2 * 12);
+        assert_eq!(limited.len(), 2 + 2 * 13);
     }
 
     #[test]

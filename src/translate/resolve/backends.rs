@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::backend_tls;
 use super::grants::{From, Grants};
-use super::services;
+use super::{local, services};
 use crate::model::{Address, Endpoint, Health, Protocol, Secret, SecretName, Tls};
 use crate::problem::Problem;
 use crate::resource::backend::{AppProtocol, BackendEndpoint, BackendType};
@@ -249,14 +249,12 @@ fn check_endpoint(
         let field = format!("spec.endpoints[{index}].{field}");
         Err(Refusal::new(reasons::INVALID_ADDRESS, field, message))
     };
-    let local = options.allow_local_backends;
+    let allowed = options.allow_local_backends;
     if let Some(ip) = &endpoint.ip {
         let Ok(address) = ip.address.parse::<IpAddr>() else {
             return invalid("ip.address", format!("{:?} is no IP address.", ip.address));
         };
-        if let Some(why) =
-            unreachable(address).or_else(|| (!local).then(|| local_kind(address)).flatten())
-        {
+        if let Some(why) = local::unfit_address(address, allowed) {
             return invalid(
                 "ip.address",
                 format!("{address} is {why}, which backends must not be."),
@@ -268,52 +266,19 @@ fn check_endpoint(
     }
     if let Some(fqdn) = &endpoint.fqdn {
         let name = fqdn.hostname.trim_end_matches('.');
-        if name.parse::<IpAddr>().is_ok() {
-            return invalid(
-                "fqdn.hostname",
-                format!("{name} is an IP address. Use ip instead of fqdn."),
-            );
-        }
-        if !local && (!name.contains('.') || name == "localhost" || name.ends_with(".localhost")) {
-            let message = format!(
-                "{name:?} is no full name: at least two labels are needed, not below localhost."
-            );
+        if let Some(message) = local::unfit_name(name, allowed) {
             return invalid("fqdn.hostname", message);
         }
         if fqdn.port == 0 {
             return invalid("fqdn.port", "Port 0 cannot be connected to.".into());
         }
     }
-    if endpoint.unix.is_some() && !local {
+    if endpoint.unix.is_some() && !allowed {
         let message = "Unix sockets are refused, since they reach the proxy's own admin interface. \
                        Start Locum with --allow-local-backends to use them.";
         return invalid("unix", message.into());
     }
     Ok(())
-}
-
-/// What is wrong with an address that no request can be sent to.
-fn unreachable(address: IpAddr) -> Option<&'static str> {
-    if address.is_unspecified() {
-        return Some("the unspecified address");
-    }
-    address.is_multicast().then_some("a multicast address")
-}
-
-/// How an address is local to the proxy, where it is.
-fn local_kind(address: IpAddr) -> Option<&'static str> {
-    let address = address.to_canonical();
-    let link_local = match address {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    };
-    if address.is_loopback() {
-        Some("a loopback address")
-    } else if link_local {
-        Some("a link-local address")
-    } else {
-        None
-    }
 }
 
 /// Adds where `endpoint` is, a Service's endpoints where its name is one.

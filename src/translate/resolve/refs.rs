@@ -17,7 +17,7 @@ use super::services::{self, ServiceEndpoints, Unusable};
 use crate::model::{Endpoint, Health, Protocol, Tls};
 use crate::resource::{Key, Kind, ObjectName};
 use crate::status::reasons;
-use crate::translate::read::Reader;
+use crate::translate::{Options, read::Reader};
 
 /// A reference without a weight has this one, by Gateway API.
 const DEFAULT_WEIGHT: u32 = 1;
@@ -69,7 +69,8 @@ pub(super) struct References<'a, 's> {
     grants: &'s Grants<'a>,
     backends: &'s Backends,
     guards: &'s Guards,
-    services: BTreeMap<(ObjectName, Option<i32>), Result<ServiceEndpoints, Unusable>>,
+    options: &'s Options,
+    services: BTreeMap<(Key, Option<i32>), Result<ServiceEndpoints, Unusable>>,
 }
 
 impl<'a, 's> References<'a, 's> {
@@ -78,12 +79,14 @@ impl<'a, 's> References<'a, 's> {
         grants: &'s Grants<'a>,
         backends: &'s Backends,
         guards: &'s Guards,
+        options: &'s Options,
     ) -> Self {
         Self {
             reader,
             grants,
             backends,
             guards,
+            options,
             services: BTreeMap::new(),
         }
     }
@@ -134,18 +137,21 @@ impl<'a, 's> References<'a, 's> {
                 reference.tier = None;
                 reference.failure = Some(not_permitted(kind, &reference.object, namespace, group));
             }
-        } else if (group, kind) != ("", "Service") {
+        } else if let Some(of) = service_kind(group, kind) {
+            if permitted(kind, &reference.object) {
+                self.service(of, &mut reference, spec.port);
+            } else {
+                reference.failure = Some(not_permitted(kind, &reference.object, namespace, group));
+            }
+        } else {
             let shown = if group.is_empty() { "core" } else { group };
-            let mut message =
-                format!("Kind {kind} of group {shown} is not supported; Service and Backend are.");
+            let mut message = format!(
+                "Kind {kind} of group {shown} is not supported; Service, ServiceImport and Backend are."
+            );
             if kind == Kind::Backend.name() {
                 let _ = write!(message, " A Backend is of group {}.", Kind::Backend.group());
             }
             reference.failure = Some((reasons::INVALID_KIND, message));
-        } else if permitted(kind, &reference.object) {
-            self.service(&mut reference, spec.port);
-        } else {
-            reference.failure = Some(not_permitted(kind, &reference.object, namespace, group));
         }
         reference
     }
@@ -182,16 +188,20 @@ impl<'a, 's> References<'a, 's> {
         };
     }
 
-    fn service(&mut self, reference: &mut Reference, port: Option<i32>) {
+    /// A Service, or what other clusters have of one.
+    fn service(&mut self, kind: Kind, reference: &mut Reference, port: Option<i32>) {
         let key = Key {
-            kind: Kind::Service,
+            kind,
             object: reference.object.clone(),
         };
         reference.sources.push(key.clone());
         let found = self
             .services
-            .entry((reference.object.clone(), port))
-            .or_insert_with(|| services::referenced(self.reader, &reference.object, port));
+            .entry((key.clone(), port))
+            .or_insert_with(|| match kind {
+                Kind::ServiceImport => services::imported(self.reader, &reference.object, port),
+                _ => services::referenced(self.reader, &reference.object, port, self.options),
+            });
         match found {
             Ok(found) => {
                 reference.protocol = found.protocol;
@@ -204,6 +214,12 @@ impl<'a, 's> References<'a, 's> {
             Err(unusable) => reference.failure = Some(unusable.clone()),
         }
     }
+}
+
+/// The kind of a reference that leads to a Service's endpoints.
+fn service_kind(group: &str, kind: &str) -> Option<Kind> {
+    let mut kinds = [Kind::Service, Kind::ServiceImport].into_iter();
+    kinds.find(|known| (known.group(), known.name()) == (group, kind))
 }
 
 fn not_permitted(kind: &str, object: &ObjectName, namespace: &str, group: &str) -> Unusable {

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::ServicePort;
 use k8s_openapi::api::discovery::v1::{Endpoint as SliceEndpoint, EndpointSlice};
 
+use super::local;
 use crate::model::{Address, Endpoint, Health, Protocol};
-use crate::resource::{Key, Kind, ObjectName, Service};
+use crate::resource::{Key, Kind, ObjectName, Service, ServiceImport};
 use crate::status::reasons;
-use crate::translate::read::Reader;
+use crate::translate::{Options, read::Reader};
 
 /// The endpoints of a Service's port.
 #[derive(Clone, Debug)]
@@ -43,6 +44,7 @@ pub(super) fn referenced(
     reader: &Reader<'_>,
     name: &ObjectName,
     port: Option<i32>,
+    options: &Options,
 ) -> Result<ServiceEndpoints, Unusable> {
     let Some(port) = port else {
         let message = format!("A reference to Service {name} needs a port.");
@@ -55,11 +57,7 @@ pub(super) fn referenced(
         ));
     };
     if service.spec.as_ref().and_then(|spec| spec.type_.as_deref()) == Some("ExternalName") {
-        let message = format!(
-            "Service {name} is of type ExternalName, which is not supported. \
-             Use a Backend with an fqdn endpoint instead."
-        );
-        return Err((reasons::UNSUPPORTED_VALUE, message));
+        return external_name(service, name, port, options);
     }
     let Some(found) = service_port(service, port) else {
         return Err((
@@ -67,30 +65,108 @@ pub(super) fn referenced(
             format!("Service {name} has no TCP port {port}."),
         ));
     };
-    let protocol = match found.app_protocol.as_deref() {
-        Some("kubernetes.io/h2c") => Protocol::Http2,
-        Some("kubernetes.io/wss") => {
-            let message = format!(
-                "Port {port} of Service {name} speaks kubernetes.io/wss: TLS towards backends is not supported yet."
-            );
-            return Err((reasons::UNSUPPORTED_VALUE, message));
-        }
-        _ => Protocol::Http1,
-    };
+    let protocol = protocol(found, "Service", name)?;
     let by = SlicePort::Named(found.name.as_deref().unwrap_or_default());
-    let slices = slices(reader, name);
+    let slices = slices(reader, Kind::Service, name);
     Ok(ServiceEndpoints {
-        endpoints: endpoints(&slices, Some(service), &by).into(),
+        endpoints: endpoints(&slices, families(Some(service)), &by).into(),
         by_service: cluster_ip(service, found.port).map(|endpoint| [endpoint].into()),
         protocol,
         port_name: found.name.clone(),
     })
 }
 
+/// What a `backendRef` to a ServiceImport leads to: in whatever clusters its endpoints are.
+pub(super) fn imported(
+    reader: &Reader<'_>,
+    name: &ObjectName,
+    port: Option<i32>,
+) -> Result<ServiceEndpoints, Unusable> {
+    let Some(port) = port else {
+        let message = format!("A reference to ServiceImport {name} needs a port.");
+        return Err((reasons::PORT_NOT_SPECIFIED, message));
+    };
+    let Some(import) = reader.get::<ServiceImport>(&name.namespace, &name.name) else {
+        let message = format!("ServiceImport {name} does not exist.");
+        return Err((reasons::BACKEND_NOT_FOUND, message));
+    };
+    let spec = &import.spec;
+    let Some(found) = tcp_port(&spec.ports, port) else {
+        let message = format!("ServiceImport {name} has no TCP port {port}.");
+        return Err((reasons::PORT_NOT_FOUND, message));
+    };
+    let by = SlicePort::Named(found.name.as_deref().unwrap_or_default());
+    let slices = slices(reader, Kind::ServiceImport, name);
+    let own = spec.ips.first().and_then(|ip| own_address(ip, port));
+    Ok(ServiceEndpoints {
+        endpoints: endpoints(&slices, &spec.ip_families, &by).into(),
+        by_service: own.map(|endpoint| [endpoint].into()),
+        protocol: protocol(found, "ServiceImport", name)?,
+        port_name: found.name.clone(),
+    })
+}
+
+/// What a Service leads to that is another name for one outside: that name, at the reference's port.
+fn external_name(
+    service: &Service,
+    name: &ObjectName,
+    port: i32,
+    options: &Options,
+) -> Result<ServiceEndpoints, Unusable> {
+    let refuse = |message: String| {
+        let message = format!("Service {name} is of type ExternalName: {message}");
+        Err((reasons::INVALID_ADDRESS, message))
+    };
+    let external = service
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.external_name.as_deref());
+    let external = external.unwrap_or_default().trim_end_matches('.');
+    if external.is_empty() {
+        return refuse("it has no externalName.".into());
+    }
+    if let Some(message) = local::unfit_name(external, options.allow_local_backends) {
+        return refuse(message);
+    }
+    let Some(number) = u16::try_from(port).ok().filter(|port| *port > 0) else {
+        return refuse(format!("port {port} cannot be connected to."));
+    };
+    let known = service_port(service, port);
+    let endpoint = Endpoint {
+        address: Address::Name(external.into(), number),
+        hostname: None,
+        health: Health::Unknown,
+    };
+    Ok(ServiceEndpoints {
+        endpoints: [endpoint].into(),
+        by_service: None,
+        protocol: known.map_or(Ok(Protocol::Http1), |known| {
+            protocol(known, "Service", name)
+        })?,
+        port_name: known.and_then(|known| known.name.clone()),
+    })
+}
+
+/// What a port speaks.
+fn protocol(port: &ServicePort, kind: &str, name: &ObjectName) -> Result<Protocol, Unusable> {
+    match port.app_protocol.as_deref() {
+        Some("kubernetes.io/h2c") => Ok(Protocol::Http2),
+        Some("kubernetes.io/wss") => {
+            let message = format!(
+                "Port {} of {kind} {name} speaks kubernetes.io/wss, and nothing says whose certificates are \
+                 good there: BackendTLSPolicy is not supported yet. Use a Backend with tls instead.",
+                port.port
+            );
+            Err((reasons::UNSUPPORTED_VALUE, message))
+        }
+        _ => Ok(Protocol::Http1),
+    }
+}
+
 /// The endpoints behind `<service>.<namespace>.svc` at `port`, or nothing where the store holds no
 /// slice of that Service, so that only DNS knows.
 pub(super) fn named(reader: &Reader<'_>, name: &ObjectName, port: u16) -> Option<Vec<Endpoint>> {
-    let slices = slices(reader, name);
+    let slices = slices(reader, Kind::Service, name);
     if slices.is_empty() {
         return None;
     }
@@ -106,14 +182,18 @@ pub(super) fn named(reader: &Reader<'_>, name: &ObjectName, port: u16) -> Option
             None => return Some(Vec::new()),
         },
     };
-    Some(endpoints(&slices, service, &by))
+    Some(endpoints(&slices, families(service), &by))
 }
 
 /// Where a Service's name leads to by itself, or nothing where it has no address of its own.
 fn cluster_ip(service: &Service, port: i32) -> Option<Endpoint> {
-    let address = service.spec.as_ref()?.cluster_ip.as_ref()?.parse().ok()?;
+    own_address(service.spec.as_ref()?.cluster_ip.as_ref()?, port)
+}
+
+fn own_address(ip: &str, port: i32) -> Option<Endpoint> {
+    let address = SocketAddr::new(ip.parse().ok()?, u16::try_from(port).ok()?);
     Some(Endpoint {
-        address: Address::Ip(SocketAddr::new(address, u16::try_from(port).ok()?)),
+        address: Address::Ip(address),
         hostname: None,
         health: Health::Unknown,
     })
@@ -139,7 +219,10 @@ fn is_headless(service: &Service) -> bool {
 }
 
 fn service_port(service: &Service, port: i32) -> Option<&ServicePort> {
-    let ports = service.spec.as_ref()?.ports.as_deref()?;
+    tcp_port(service.spec.as_ref()?.ports.as_deref()?, port)
+}
+
+fn tcp_port(ports: &[ServicePort], port: i32) -> Option<&ServicePort> {
     ports
         .iter()
         .find(|candidate| candidate.port == port && is_tcp(candidate.protocol.as_deref()))
@@ -149,9 +232,10 @@ fn is_tcp(protocol: Option<&str>) -> bool {
     protocol.is_none_or(|protocol| protocol == "TCP")
 }
 
-fn slices<'a>(reader: &Reader<'a>, name: &ObjectName) -> Vec<&'a EndpointSlice> {
+/// The slices of a Service or ServiceImport.
+fn slices<'a>(reader: &Reader<'a>, kind: Kind, name: &ObjectName) -> Vec<&'a EndpointSlice> {
     let key = Key {
-        kind: Kind::Service,
+        kind,
         object: name.clone(),
     };
     reader
@@ -161,12 +245,8 @@ fn slices<'a>(reader: &Reader<'a>, name: &ObjectName) -> Vec<&'a EndpointSlice> 
 }
 
 /// The endpoints in `slices` at one port, each address once, in the order of the addresses.
-fn endpoints(
-    slices: &[&EndpointSlice],
-    service: Option<&Service>,
-    by: &SlicePort<'_>,
-) -> Vec<Endpoint> {
-    let family = family(slices, service);
+fn endpoints(slices: &[&EndpointSlice], families: &[String], by: &SlicePort<'_>) -> Vec<Endpoint> {
+    let family = family(slices, families);
     let mut found: BTreeMap<SocketAddr, Health> = BTreeMap::new();
     for slice in slices {
         if family.is_some_and(|family| slice.address_type != family) {
@@ -201,17 +281,19 @@ fn endpoints(
         .collect()
 }
 
-/// The one address family to use where slices of both hold the same Pods: the Service's first.
-fn family(slices: &[&EndpointSlice], service: Option<&Service>) -> Option<&'static str> {
+/// The address families of a Service, the first one preferred.
+fn families(service: Option<&Service>) -> &[String] {
+    let families = service.and_then(|service| service.spec.as_ref()?.ip_families.as_deref());
+    families.unwrap_or_default()
+}
+
+/// The one address family to use where slices of both hold the same Pods: the first of these.
+fn family(slices: &[&EndpointSlice], families: &[String]) -> Option<&'static str> {
     let has = |family: &str| slices.iter().any(|slice| slice.address_type == family);
     if !(has("IPv4") && has("IPv6")) {
         return None;
     }
-    let families = service.and_then(|service| service.spec.as_ref()?.ip_families.as_deref());
-    match families
-        .and_then(|families| families.first())
-        .map(String::as_str)
-    {
+    match families.first().map(String::as_str) {
         Some("IPv6") => Some("IPv6"),
         _ => Some("IPv4"),
     }

@@ -163,7 +163,7 @@ spec:
 apiVersion: v1
 kind: Service
 metadata: {name: elsewhere}
-spec: {type: ExternalName, externalName: www.example.com}
+spec: {type: ExternalName, externalName: localhost}
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -297,8 +297,8 @@ const MISTAKES: [Named; 14] = [
         object: "httproute/to-elsewhere",
         at: "/parents/0/conditions",
         condition: "ResolvedRefs",
-        reason: "UnsupportedValue",
-        words: "Use a Backend with an fqdn endpoint instead.",
+        reason: "InvalidAddress",
+        words: "\"localhost\" is no full name",
     },
     Named {
         object: "httproute/to-nobody",
@@ -340,7 +340,7 @@ const MISTAKES: [Named; 14] = [
         at: "/conditions",
         condition: "Accepted",
         reason: "Invalid",
-        words: "TLS towards backends is not supported yet",
+        words: "no-authority does not exist or may not be read.",
     },
     Named {
         object: "httproute/without-a-standby",

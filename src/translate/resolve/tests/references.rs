@@ -18,14 +18,16 @@ fn outcome(resources: &str, reference: &str) -> (bool, &'static str) {
 
 #[test]
 fn references_that_lead_nowhere_answer_500_and_say_why() {
-    let external =
-        service("ext", &[]).replace("spec: {", "spec: { type: ExternalName, externalName: a.io,");
+    let external = service("ext", &[]).replace(
+        "spec: {",
+        "spec: { type: ExternalName, externalName: 10.0.0.1,",
+    );
     let services = service("web", &["10.0.1.1"]) + &external;
     let cases = [
         ("{ name: web, port: 80 }", reasons::RESOLVED_REFS),
         ("{ name: web, port: 81 }", reasons::PORT_NOT_FOUND),
         ("{ name: gone, port: 80 }", reasons::BACKEND_NOT_FOUND),
-        ("{ name: ext, port: 80 }", reasons::UNSUPPORTED_VALUE),
+        ("{ name: ext, port: 80 }", reasons::INVALID_ADDRESS),
         (
             "{ kind: ConfigMap, name: web, port: 80 }",
             reasons::INVALID_KIND,
