@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use locum_demo::bench::{Bench, none_lost};
 use locum_demo::dns::Dns;
 use locum_demo::load::Load;
@@ -12,7 +12,7 @@ use locum_demo::report::{Record, Report};
 
 use crate::cover::Combination;
 use crate::judge::Moments;
-use crate::rows::{self, Row};
+use crate::rows::Row;
 use crate::stall::Stall;
 use crate::tier::{NAMES, Tier};
 
@@ -55,13 +55,22 @@ struct Run<'a> {
     tiers: Vec<Tier>,
 }
 
-/// Runs a case, puts what it counted into the table, and says what is wrong.
+/// What came of a case.
+pub(crate) struct Done {
+    pub(crate) row: Row,
+    /// What is wrong, if anything is.
+    pub(crate) verdict: anyhow::Result<()>,
+}
+
+/// Runs a case: what it counted, and what is wrong.
+///
+/// An error is one of what the case works with: nothing was counted.
 pub(crate) async fn run(
     case: Combination,
     bench: Bench,
     number: usize,
     dns: &Dns,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Done> {
     let mut tiers = Vec::new();
     for (index, kind) in case.kinds.into_iter().enumerate() {
         // Nothing happens to the last.
@@ -84,8 +93,7 @@ pub(crate) async fn run(
     let load = run.bench.load_at(run.bench.request(), RATE)?;
     let moments = run.faults(&load).await;
     let report = load.stop().await;
-    let verdict = run.judge(early, moments, &report, stall.longest());
-    verdict.with_context(|| format!("the machine stood still for up to {:.1?}", stall.longest()))
+    Ok(run.judge(early, moments, &report, stall.longest()))
 }
 
 impl Run<'_> {
@@ -151,16 +159,18 @@ impl Run<'_> {
         moments: anyhow::Result<Moments>,
         report: &Report,
         stall: Duration,
-    ) -> anyhow::Result<()> {
+    ) -> Done {
         let moments = match moments {
             Ok(moments) => moments,
             Err(error) => {
-                rows::record(Row::unfinished(self.case, report, stall));
-                return Err(error);
+                return Done {
+                    row: Row::unfinished(self.case, report, stall),
+                    verdict: Err(error),
+                };
             }
         };
         let misplaced = moments.misplaced(report);
-        rows::record(Row {
+        let row = Row {
             case: self.case,
             requests: report.requests(),
             lost: report.lost(),
@@ -171,17 +181,28 @@ impl Run<'_> {
             worst: report.worst(),
             stall,
             note: report.losses_in_words(),
-        });
-        none_lost(report)?;
-        ensure!(early == 0, "{early} answers by lower tiers at the start");
-        ensure!(
-            misplaced.is_empty(),
-            "{} answers by a tier whose turn it was not: {}",
-            misplaced.len(),
-            said(&misplaced, &moments, report)
-        );
-        Ok(())
+        };
+        let verdict = verdict(early, &misplaced, &moments, report);
+        Done { row, verdict }
     }
+}
+
+/// What is wrong with the answers, if anything is.
+fn verdict(
+    early: usize,
+    misplaced: &[&Record],
+    moments: &Moments,
+    report: &Report,
+) -> anyhow::Result<()> {
+    none_lost(report)?;
+    ensure!(early == 0, "{early} answers by lower tiers at the start");
+    ensure!(
+        misplaced.is_empty(),
+        "{} answers by a tier whose turn it was not: {}",
+        misplaced.len(),
+        said(misplaced, moments, report)
+    );
+    Ok(())
 }
 
 /// Lets some requests go by.

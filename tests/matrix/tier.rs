@@ -1,6 +1,7 @@
 //! One tier: its backend, the manifests and names that lead there, and what can happen to it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -18,6 +19,9 @@ use crate::cover::{Fault, Kind, TIERS};
 
 /// What the tiers, their Backends and Services and those who answer for them are called.
 pub(crate) const NAMES: [&str; TIERS] = ["tier0", "tier1", "tier2"];
+
+/// How many wires there have been: one that was cut off for good may still be there for a moment.
+static FAR: AtomicU16 = AtomicU16::new(0);
 
 /// A tier that serves.
 #[derive(Debug)]
@@ -58,7 +62,7 @@ impl Tier {
         let folder = tls.as_ref().map(|(folder, _)| folder.path());
         let server = match fault {
             Some(Fault::Vanish) => {
-                let number = u16::try_from(number * TIERS + tier)?;
+                let number = FAR.fetch_add(1, Ordering::Relaxed);
                 Server::Far(FarBackend::start(name, number, folder)?)
             }
             Some(Fault::Hang) => Server::Process(bench.echo_process_with(name, host, folder)?),
