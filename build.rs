@@ -29,6 +29,7 @@ const ENVOY_PROTOS: &[&str] = &[
     "envoy/extensions/access_loggers/filters/cel/v3/cel.proto",
     "envoy/extensions/clusters/aggregate/v3/cluster.proto",
     "envoy/extensions/clusters/dns/v3/dns_cluster.proto",
+    "envoy/extensions/clusters/dynamic_forward_proxy/v3/cluster.proto",
     "envoy/extensions/common/ratelimit/v3/ratelimit.proto",
     "envoy/extensions/compression/brotli/compressor/v3/brotli.proto",
     "envoy/extensions/compression/gzip/compressor/v3/gzip.proto",
@@ -80,6 +81,14 @@ const ENVOY_PROTOS: &[&str] = &[
 const ENVOY_PROTOS_APART: &[&str] =
     &["envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.proto"];
 
+/// One like it whose own imports have such a package, `envoy.extensions.clusters.common`: the name in
+/// it, and in full.
+const ENVOY_PROTO_IN_FULL: (&str, &str, &str) = (
+    "envoy/extensions/clusters/dynamic_forward_proxy/v3/cluster.proto",
+    " common.dynamic_forward_proxy.",
+    " .envoy.extensions.common.dynamic_forward_proxy.",
+);
+
 /// The folders of envoy-types' `proto/` that its files import from.
 const ENVOY_INCLUDES: &[&str] = &[
     "cel-spec/proto",
@@ -100,14 +109,28 @@ fn main() -> Result<()> {
     let own = descriptors(&[PathBuf::from("proto")], LOCUM_PROTOS).context("proto/")?;
     fs::write(out.join("locum.bin"), own).context("writing the descriptor set")?;
     let protos = envoy_types_folder()?.join("proto");
-    let includes: Vec<_> = ENVOY_INCLUDES
-        .iter()
-        .map(|folder| protos.join(folder))
+    let folders = ENVOY_INCLUDES.iter().map(|folder| protos.join(folder));
+    // What is found first counts.
+    let includes: Vec<_> = [named_in_full(&protos, &out)?]
+        .into_iter()
+        .chain(folders)
         .collect();
     let mut envoys = descriptors(&includes, ENVOY_PROTOS).context("Envoy's protos")?;
     // A set is a list of files: what follows is added. What it imports is among the others.
     envoys.extend(own_descriptors(&includes, ENVOY_PROTOS_APART).context("Envoy's protos")?);
     fs::write(out.join("envoy.bin"), envoys).context("writing the descriptor set")
+}
+
+/// A folder below `out` with the one file that protox reads wrongly, its names in full.
+fn named_in_full(protos: &Path, out: &Path) -> Result<PathBuf> {
+    let (path, short, full) = ENVOY_PROTO_IN_FULL;
+    let folder = out.join("named-in-full");
+    let (from, to) = (protos.join("data-plane-api").join(path), folder.join(path));
+    let text = fs::read_to_string(&from).with_context(|| from.display().to_string())?;
+    ensure!(text.contains(short), "{path} has no `{short}` any more");
+    fs::create_dir_all(to.parent().context("a file has a folder")?)?;
+    fs::write(&to, text.replace(short, full)).with_context(|| to.display().to_string())?;
+    Ok(folder)
 }
 
 /// Server and client code for `proto/`, in Rust.

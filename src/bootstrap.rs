@@ -34,7 +34,7 @@ use crate::model::MAX_EXPRESSION;
 use crate::resource::ObjectName;
 use crate::xds::json;
 use crate::xds::message::Variant;
-use crate::xds::wire::{ads, duration, pipe, socket_address, spoken};
+use crate::xds::wire::{ads, duration, packed, pipe, socket_address, spoken};
 
 pub use ready::READY;
 pub use tls::ProxyTls;
@@ -209,7 +209,7 @@ impl Bootstrap {
         };
         Cluster {
             cluster_discovery_type: Some(ClusterDiscoveryType::Type(discovery.into())),
-            typed_extension_protocol_options: spoken(http2_with_pings(), None),
+            typed_extension_protocol_options: packed(spoken(http2_with_pings(), None)),
             transport_socket: self.tls.as_ref().map(ProxyTls::socket),
             ..static_cluster(XDS_CLUSTER, address)
         }

@@ -285,6 +285,8 @@ pub enum Address {
     Name(String, u16),
     /// A Unix socket's path.
     Unix(String),
+    /// Wherever the host of each request leads. Its chain has nothing else.
+    OfRequest,
 }
 
 impl fmt::Display for Address {
@@ -293,6 +295,7 @@ impl fmt::Display for Address {
             Self::Ip(address) => address.fmt(formatter),
             Self::Name(name, port) => write!(formatter, "{name}:{port}"),
             Self::Unix(path) => formatter.write_str(path),
+            Self::OfRequest => formatter.write_str("each request's host"),
         }
     }
 }

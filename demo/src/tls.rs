@@ -67,6 +67,11 @@ impl Authority {
         })
     }
 
+    /// Its own certificate.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
     /// A ConfigMap that says that this authority is to be believed.
     pub fn config_map(&self, name: &str) -> String {
         format!(

@@ -96,11 +96,11 @@ pub(crate) fn pipe(path: &str, mode: u32) -> Address {
     }
 }
 
-/// The one protocol that a cluster speaks, as its extension options.
+/// The options of a cluster that speaks one protocol.
 pub(crate) fn spoken(
     protocol: ProtocolConfig,
     common: Option<HttpProtocolOptions>,
-) -> HashMap<String, Any> {
+) -> upstream::HttpProtocolOptions {
     let explicit = ExplicitHttpConfig {
         protocol_config: Some(protocol),
     };
@@ -110,12 +110,12 @@ pub(crate) fn spoken(
     )
 }
 
-/// The extension options of a cluster that speaks what each client speaks.
+/// Those of a cluster that speaks what each client speaks.
 pub(crate) fn clients_own(
     http1: Http1ProtocolOptions,
     http2: Http2ProtocolOptions,
     common: Option<HttpProtocolOptions>,
-) -> HashMap<String, Any> {
+) -> upstream::HttpProtocolOptions {
     let downstream = UseDownstreamHttpConfig {
         http_protocol_options: Some(http1),
         http2_protocol_options: Some(http2),
@@ -127,12 +127,12 @@ pub(crate) fn clients_own(
     )
 }
 
-/// The extension options of a cluster that speaks what each endpoint wants, which TLS finds out.
+/// Those of a cluster that speaks what each endpoint wants, which TLS finds out.
 pub(crate) fn negotiated(
     http1: Http1ProtocolOptions,
     http2: Http2ProtocolOptions,
     common: Option<HttpProtocolOptions>,
-) -> HashMap<String, Any> {
+) -> upstream::HttpProtocolOptions {
     let auto = AutoHttpConfig {
         http_protocol_options: Some(http1),
         http2_protocol_options: Some(http2),
@@ -144,12 +144,16 @@ pub(crate) fn negotiated(
 fn protocol_options(
     protocol: UpstreamProtocolOptions,
     common: Option<HttpProtocolOptions>,
-) -> HashMap<String, Any> {
-    let options = upstream::HttpProtocolOptions {
+) -> upstream::HttpProtocolOptions {
+    upstream::HttpProtocolOptions {
         common_http_protocol_options: common,
         upstream_protocol_options: Some(protocol),
         ..upstream::HttpProtocolOptions::default()
-    };
+    }
+}
+
+/// Such options in the form in which clusters carry them.
+pub(crate) fn packed(options: upstream::HttpProtocolOptions) -> HashMap<String, Any> {
     let name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
     [(name.to_owned(), pack_any(options))].into()
 }

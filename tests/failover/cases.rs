@@ -91,6 +91,7 @@ pub(crate) fn all() -> Vec<Case> {
         false rescue::a_last_resort_is_answered_when_all_are_gone,
         true example::the_three_tiers_of_the_example,
         false tls::backends_with_tls_fail_over,
+        false tls::authorities_and_certificates_are_renewed,
         false tls::a_certificate_for_another_name_is_a_failed_backend,
         false start::the_first_answer_comes_soon,
         false start::a_thousand_routes_start_and_change,

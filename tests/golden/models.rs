@@ -165,6 +165,10 @@ fn unix() -> Member {
     member("unix", &[Address::Unix("/no/such/socket".into())])
 }
 
+fn resolver() -> Member {
+    member("resolver", &[Address::OfRequest])
+}
+
 fn gone() -> Member {
     member("gone", &[])
 }
@@ -210,6 +214,12 @@ fn layouts() -> Vec<Layout> {
         ("one protocol", vec![vec![one()], vec![other()]]),
         ("twice the same", vec![vec![ip(), ip()]]),
         ("nothing", vec![vec![gone()], vec![]]),
+        ("resolver", vec![vec![resolver()]]),
+        ("resolver in tls", vec![vec![tls::full(resolver())]]),
+        (
+            "resolver in tls unchecked",
+            vec![vec![tls::unchecked(resolver())]],
+        ),
         ("tls", vec![vec![tls::full(ip())], vec![tls::full(ipv6())]]),
         (
             "tls by name",

@@ -210,7 +210,7 @@ fn port(address: &Address) -> u16 {
     match address {
         Address::Ip(address) => address.port(),
         Address::Name(_, port) => *port,
-        Address::Unix(path) => unreachable!("no chain here has a socket: {path}"),
+        Address::Unix(_) | Address::OfRequest => unreachable!("no chain here has {address}"),
     }
 }
 

@@ -155,12 +155,11 @@ fn needs<'a>(tier: &'a Tier, settings: &'a ChainSettings) -> Option<Needs<'a>> {
     let protocol = spoken.fold(first, |so_far, other| {
         common(so_far, other).unwrap_or(so_far)
     });
-    let has_name = tier
-        .members
-        .iter()
-        .flat_map(|member| &member.endpoints)
-        .any(|endpoint| matches!(endpoint.address, Address::Name(..)));
-    let discovery = if has_name {
+    let endpoints = || tier.members.iter().flat_map(|member| &member.endpoints);
+    let has = |which: fn(&Address) -> bool| endpoints().any(|endpoint| which(&endpoint.address));
+    let discovery = if has(|address| matches!(address, Address::OfRequest)) {
+        Discovery::OfRequest
+    } else if has(|address| matches!(address, Address::Name(..))) {
         Discovery::Dns
     } else {
         Discovery::Eds
@@ -191,7 +190,10 @@ fn one_cluster<'a>(
 ) -> Vec<Resource> {
     let assignment = endpoint::load_assignment(name, tiers, chain);
     let settings = settings_for(needs, &chain.settings);
-    let sockets = tls::sockets(members, &settings, needs.protocol);
+    let mut sockets = tls::sockets(members, &settings, needs.protocol);
+    if needs.discovery == Discovery::OfRequest {
+        sockets = sockets.for_all();
+    }
     let secrets = sockets.secrets.iter();
     let secrets: BTreeSet<Reference> = secrets
         .map(|secret| reference(Kind::Secret, &secret.0))
@@ -202,6 +204,11 @@ fn one_cluster<'a>(
             let message = cluster::with_load_assignment(message, assignment);
             let mut cluster = Resource::new(Kind::Cluster, name, &message);
             cluster.readiness = Readiness::Dns;
+            cluster.references = secrets;
+            vec![cluster]
+        }
+        Discovery::OfRequest => {
+            let mut cluster = Resource::new(Kind::Cluster, name, &message);
             cluster.references = secrets;
             vec![cluster]
         }

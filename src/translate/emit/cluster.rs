@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use envoy_types::pb::envoy::config;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, CommonLbConfig, CustomClusterType, DiscoveryType, EdsClusterConfig,
     LbPolicy,
@@ -11,6 +12,8 @@ use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
 use envoy_types::pb::envoy::extensions::clusters::common::dns::v3::DnsLookupFamily;
 use envoy_types::pb::envoy::extensions::clusters::dns::v3::{DnsCluster, dns_cluster::RefreshRate};
+use envoy_types::pb::envoy::extensions::clusters::dynamic_forward_proxy::v3 as dynamic;
+use envoy_types::pb::envoy::extensions::common::dynamic_forward_proxy::v3::DnsCacheConfig;
 use envoy_types::util::pack_any;
 
 use super::tls::Sockets;
@@ -30,9 +33,12 @@ pub enum Discovery {
     Eds,
     /// Some are names, which Envoy asks DNS for.
     Dns,
+    /// They are where the host of each request leads, which Envoy asks DNS for.
+    OfRequest,
 }
 
-/// A cluster with everything but, for [`Discovery::Dns`], its load assignment.
+/// A cluster with everything but, for [`Discovery::Dns`], its load assignment. One that finds its
+/// endpoints by requests has none to choose from, and none to probe.
 pub(super) fn cluster(
     name: &str,
     settings: &ChainSettings,
@@ -41,17 +47,19 @@ pub(super) fn cluster(
     sockets: Sockets,
 ) -> Cluster {
     let in_tls = !sockets.matches.is_empty();
+    let by_request = discovery == Discovery::OfRequest;
     let mut cluster = Cluster {
         name: name.to_owned(),
         connect_timeout: Some(duration(settings.connect_timeout)),
         per_connection_buffer_limit_bytes: Some(uint32(settings.buffer_limit)),
-        load_balancing_policy: Some(LoadBalancingPolicy {
+        load_balancing_policy: (!by_request).then(|| LoadBalancingPolicy {
             policies: vec![balancing::policy(settings)],
         }),
         common_lb_config: Some(common_lb_config(settings)),
         health_checks: settings
             .health_check
             .iter()
+            .filter(|_| !by_request)
             .filter_map(|check| health::health_check(check, protocol, in_tls))
             .collect(),
         outlier_detection: Some(health::outlier_detection(&settings.outlier_detection)),
@@ -61,7 +69,9 @@ pub(super) fn cluster(
         preconnect_policy: connection::preconnect_policy(settings.preconnect),
         transport_socket: sockets.default,
         transport_socket_matches: sockets.matches,
-        typed_extension_protocol_options: connection::protocol_options(settings, protocol),
+        typed_extension_protocol_options: connection::protocol_options(
+            settings, protocol, by_request,
+        ),
         // An endpoint that is gone gets no request any more, whatever its health checks say.
         ignore_health_on_host_removal: true,
         ..Cluster::default()
@@ -77,6 +87,12 @@ pub(super) fn cluster(
         }
         Discovery::Dns => {
             cluster.cluster_discovery_type = Some(custom("envoy.cluster.dns", &dns(&settings.dns)));
+        }
+        Discovery::OfRequest => {
+            cluster.lb_policy = LbPolicy::ClusterProvided.into();
+            let config = by_requests_host(name, &settings.dns);
+            cluster.cluster_discovery_type =
+                Some(custom("envoy.clusters.dynamic_forward_proxy", &config));
         }
     }
     cluster
@@ -125,14 +141,43 @@ fn custom<M: prost::Message + prost::Name + Clone>(name: &str, config: &M) -> Cl
     })
 }
 
-fn dns(settings: &Dns) -> DnsCluster {
-    let family = match settings.lookup_family {
-        LookupFamily::Ipv4 => DnsLookupFamily::V4Only,
-        LookupFamily::Ipv6 => DnsLookupFamily::V6Only,
-        LookupFamily::Ipv4Preferred => DnsLookupFamily::V4Preferred,
-        LookupFamily::Ipv6Preferred => DnsLookupFamily::Auto,
-        LookupFamily::All => DnsLookupFamily::All,
+/// A cluster that asks for the host of each request. It does so by itself, without an HTTP filter, in
+/// the versions of Envoy that are supported.
+fn by_requests_host(name: &str, settings: &Dns) -> dynamic::ClusterConfig {
+    use config::cluster::v3::cluster::DnsLookupFamily;
+    let family = DnsLookupFamily::from_str_name(family(settings));
+    let (first, longest) = settings.failure_refresh_rate;
+    let cache = DnsCacheConfig {
+        name: name.to_owned(),
+        dns_lookup_family: family.unwrap_or_default().into(),
+        dns_refresh_rate: Some(duration(settings.refresh_rate)),
+        dns_failure_refresh_rate: Some(config::cluster::v3::cluster::RefreshRate {
+            base_interval: Some(duration(first)),
+            max_interval: Some(duration(longest)),
+        }),
+        ..DnsCacheConfig::default()
     };
+    dynamic::ClusterConfig {
+        cluster_implementation_specifier: Some(
+            dynamic::cluster_config::ClusterImplementationSpecifier::DnsCacheConfig(cache),
+        ),
+        ..dynamic::ClusterConfig::default()
+    }
+}
+
+/// The name of a lookup family, in both of Envoy's enums of them.
+fn family(settings: &Dns) -> &'static str {
+    match settings.lookup_family {
+        LookupFamily::Ipv4 => "V4_ONLY",
+        LookupFamily::Ipv6 => "V6_ONLY",
+        LookupFamily::Ipv4Preferred => "V4_PREFERRED",
+        LookupFamily::Ipv6Preferred => "AUTO",
+        LookupFamily::All => "ALL",
+    }
+}
+
+fn dns(settings: &Dns) -> DnsCluster {
+    let family = DnsLookupFamily::from_str_name(family(settings));
     let (first, longest) = settings.failure_refresh_rate;
     DnsCluster {
         dns_refresh_rate: Some(duration(settings.refresh_rate)),
@@ -141,7 +186,7 @@ fn dns(settings: &Dns) -> DnsCluster {
             max_interval: Some(duration(longest)),
         }),
         respect_dns_ttl: settings.respect_ttl,
-        dns_lookup_family: family.into(),
+        dns_lookup_family: family.unwrap_or_default().into(),
         ..DnsCluster::default()
     }
 }

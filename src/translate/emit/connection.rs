@@ -13,6 +13,7 @@ use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::config::core::v3::socket_option;
 use envoy_types::pb::envoy::extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport;
 use envoy_types::pb::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
 use envoy_types::pb::google::protobuf::Any;
 use envoy_types::util::pack_any;
@@ -21,7 +22,7 @@ use crate::model::{
     ChainSettings, CircuitBreaker, Http2, Preconnect, Protocol, ProxyProtocol, TcpKeepalive,
 };
 use crate::xds::wire::{
-    boolean, clients_own, double, duration, negotiated, percent, spoken, uint32,
+    boolean, clients_own, double, duration, negotiated, packed, percent, spoken, uint32,
 };
 
 /// How long sent bytes may stay without an acknowledgement before the kernel gives the connection
@@ -36,11 +37,24 @@ const SOL_SOCKET: i64 = 1;
 const SO_SNDBUF: i64 = 7;
 const SO_RCVBUF: i64 = 8;
 
-/// The protocol and its limits, as clusters carry them.
+/// The protocol and its limits, as clusters carry them. Where `by_request`, each request's host is
+/// the name that TLS says and checks.
 pub(super) fn protocol_options(
     settings: &ChainSettings,
     protocol: Protocol,
+    by_request: bool,
 ) -> HashMap<String, Any> {
+    let mut options = spoken_options(settings, protocol);
+    options.upstream_http_protocol_options =
+        by_request.then(|| core::UpstreamHttpProtocolOptions {
+            auto_sni: true,
+            auto_san_validation: true,
+            ..core::UpstreamHttpProtocolOptions::default()
+        });
+    packed(options)
+}
+
+fn spoken_options(settings: &ChainSettings, protocol: Protocol) -> HttpProtocolOptions {
     let http1 = core::Http1ProtocolOptions::default();
     let http2 = http2(&settings.http2);
     let common = core::HttpProtocolOptions {

@@ -95,7 +95,7 @@ fn localities(
             lb_endpoints: member
                 .endpoints
                 .iter()
-                .map(|endpoint| lb_endpoint(endpoint, member, tier, settings))
+                .filter_map(|endpoint| lb_endpoint(endpoint, member, tier, settings))
                 .collect(),
             load_balancing_weight: Some(uint32(weight)),
             priority,
@@ -109,17 +109,17 @@ fn lb_endpoint(
     member: &Member,
     tier: &Tier,
     settings: &ChainSettings,
-) -> LbEndpoint {
+) -> Option<LbEndpoint> {
     let status = match endpoint.health {
         Health::Unknown => core::HealthStatus::Unknown,
         Health::Unhealthy => core::HealthStatus::Unhealthy,
         Health::Draining => core::HealthStatus::Draining,
     };
-    LbEndpoint {
+    Some(LbEndpoint {
         health_status: status.into(),
         metadata: tls::metadata(member),
         host_identifier: Some(HostIdentifier::Endpoint(PbEndpoint {
-            address: Some(address(&endpoint.address)),
+            address: Some(address(&endpoint.address)?),
             hostname: endpoint.hostname.clone().unwrap_or_default(),
             health_check_config: health::check_of(tier, settings).map(|check| match tier.probing {
                 Probing::Off => not_probed(),
@@ -128,7 +128,7 @@ fn lb_endpoint(
             ..PbEndpoint::default()
         })),
         ..LbEndpoint::default()
-    }
+    })
 }
 
 /// Where a probe goes and for which host it asks: the endpoint's own name, unless the policy says
@@ -144,7 +144,7 @@ fn probe_target(endpoint: &Endpoint, check: &HealthCheck) -> HealthCheckConfig {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         },
-        Address::Unix(_) => "localhost".to_owned(),
+        Address::Unix(_) | Address::OfRequest => "localhost".to_owned(),
     };
     let is_socket = matches!(endpoint.address, Address::Unix(_));
     HealthCheckConfig {
@@ -165,10 +165,13 @@ fn not_probed() -> HealthCheckConfig {
     }
 }
 
-fn address(address: &Address) -> core::Address {
-    match address {
+/// The form of an address, if it is one that is known before there is a request.
+fn address(address: &Address) -> Option<core::Address> {
+    let address = match address {
         Address::Ip(address) => socket_address(&address.ip().to_string(), address.port(), false),
         Address::Name(name, port) => socket_address(name, *port, false),
         Address::Unix(path) => pipe(path, 0),
-    }
+        Address::OfRequest => return None,
+    };
+    Some(address)
 }

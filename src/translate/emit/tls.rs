@@ -54,6 +54,17 @@ pub(super) struct Sockets {
     pub secrets: BTreeSet<SecretName>,
 }
 
+impl Sockets {
+    /// The one socket for all endpoints, where these cannot say whose they are.
+    pub(super) fn for_all(mut self) -> Self {
+        if let Some(only) = self.matches.pop() {
+            self.default = only.transport_socket;
+        }
+        self.matches.clear();
+        self
+    }
+}
+
 /// The sockets of a cluster with these members, which are spoken to in `protocol`.
 pub(super) fn sockets<'a>(
     members: impl Iterator<Item = &'a Member>,

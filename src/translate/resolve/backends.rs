@@ -143,6 +143,7 @@ fn plan(
         for (index, endpoint) in backend.spec.endpoints.iter().enumerate() {
             check_endpoint(index, endpoint, options)?;
         }
+        check_resolver(backend, options)?;
         Ok((protocol, backend_tls::tls(backend, reader)?))
     });
     match checked {
@@ -155,6 +156,14 @@ fn plan(
             }
             let mut endpoints = Vec::with_capacity(backend.spec.endpoints.len());
             let mut by_service = Vec::new();
+            if backend.spec.r#type == BackendType::DynamicResolver {
+                endpoints.push(Endpoint {
+                    address: Address::OfRequest,
+                    hostname: None,
+                    health: Health::Unknown,
+                });
+                by_service.clone_from(&endpoints);
+            }
             for endpoint in &backend.spec.endpoints {
                 let before = endpoints.len();
                 place(endpoint, &mut plan, reader, grants, options, &mut endpoints);
@@ -177,18 +186,29 @@ fn plan(
     plan
 }
 
-/// Refuses what is not supported yet, as a whole.
+/// Refuses a Backend that leads wherever clients say, where that must not be to the proxy itself.
+fn check_resolver(backend: &Backend, options: &Options) -> Result<(), Refusal> {
+    if backend.spec.r#type != BackendType::DynamicResolver {
+        return Ok(());
+    }
+    if !options.allow_local_backends {
+        let message = "Type DynamicResolver lets clients reach whatever the proxy can, its own admin interface too. \
+                       Start Locum with --allow-local-backends to use it.";
+        return Err(Refusal::new(reasons::INVALID_ADDRESS, "spec.type", message));
+    }
+    let tls = backend.spec.tls.as_ref();
+    if tls.is_some_and(|tls| tls.sni.is_some()) {
+        let message = "With type DynamicResolver each request's host is the server name.";
+        let field = "spec.tls.sni";
+        return Err(Refusal::new(reasons::INVALID_BACKEND_TLS, field, message));
+    }
+    Ok(())
+}
+
+/// Refuses what has nowhere to lead.
 fn supported(backend: &Backend) -> Result<(), Refusal> {
     let spec = &backend.spec;
-    if spec.r#type == BackendType::DynamicResolver {
-        let message = "Type DynamicResolver is not supported yet.";
-        return Err(Refusal::new(
-            reasons::UNSUPPORTED_VALUE,
-            "spec.type",
-            message,
-        ));
-    }
-    if spec.endpoints.is_empty() {
+    if spec.endpoints.is_empty() && spec.r#type == BackendType::Endpoints {
         let message = "A Backend needs at least one endpoint.";
         return Err(Refusal::new(
             reasons::INVALID_BACKEND_REF,

@@ -56,6 +56,7 @@ pub(super) fn outcome(references: &mut [Reference], order: Option<&Arc<Order>>) 
         refuse_other_protocols(references, tier);
         refuse_sockets_beside_names(references, tier);
     }
+    refuse_resolvers_beside_others(references);
     let counted = || references.iter().filter(|reference| reference.weight > 0);
     if counted().all(|reference| reference.failure.is_some()) {
         return Outcome::Nothing;
@@ -152,6 +153,25 @@ fn refuse_sockets_beside_names(references: &mut [Reference], tier: usize) {
                 reference.kind, reference.object
             );
             reference.failure = Some((reasons::UNSUPPORTED_ADDRESS_MIX, message));
+        }
+    }
+}
+
+/// Where a request's own host leads, nothing can stand in for it.
+fn refuse_resolvers_beside_others(references: &mut [Reference]) {
+    let counted = references.iter().filter(|reference| reference.weight > 0);
+    if counted.count() < 2 {
+        return;
+    }
+    for reference in references {
+        let mut endpoints = reference.endpoints.iter();
+        let is_resolver = endpoints.any(|endpoint| endpoint.address == Address::OfRequest);
+        if is_resolver && reference.weight > 0 && reference.failure.is_none() {
+            let message = format!(
+                "Backend {} is of type DynamicResolver, which must be a rule's only backend.",
+                reference.object
+            );
+            reference.failure = Some((reasons::INVALID_BACKEND_REF, message));
         }
     }
 }

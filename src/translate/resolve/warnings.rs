@@ -30,6 +30,7 @@ pub(super) fn warnings(subject: &Subject<'_>) -> Vec<Problem> {
     let tiers = &subject.chain.tiers;
     if let Some(policy) = subject.policy {
         problems.extend(unsendable_probe(subject, policy));
+        problems.extend(idle_probe(subject, policy));
     }
     if let Some(order) = subject.order {
         let check = subject.chain.settings.health_check.as_ref();
@@ -140,6 +141,21 @@ fn unsendable_probe(subject: &Subject<'_>, policy: &Key) -> Option<Problem> {
         );
         let field = "spec.healthCheck.active.type";
         Problem::error(policy, field, reasons::UNSUPPORTED_VALUE, message)
+    })
+}
+
+/// A probe of endpoints that nobody knows before there is a request.
+fn idle_probe(subject: &Subject<'_>, policy: &Key) -> Option<Problem> {
+    subject.chain.settings.health_check.as_ref()?;
+    let mut served = subject.chain.members().flat_map(|member| &member.endpoints);
+    let is_resolver = served.any(|endpoint| endpoint.address == Address::OfRequest);
+    is_resolver.then(|| {
+        let message = format!(
+            "Where requests of chain {} go, each says itself: there is nothing to probe.",
+            subject.name.0
+        );
+        let field = "spec.healthCheck.active";
+        Problem::warning(policy, field, reasons::NOT_PROBED, message)
     })
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use locum_demo::manifests::backend;
 use locum_demo::report::Report;
 use locum_demo::tls::Authority;
@@ -136,4 +136,90 @@ pub(crate) async fn a_certificate_for_another_name_is_a_failed_backend(
         "{trusted_wrongly} requests to a backend that is not itself"
     );
     Ok(())
+}
+
+/// Whom the backends are believed by changes under load, and what the proxy shows: the next
+/// connection goes by it, and no cluster changes for it.
+pub(crate) async fn authorities_and_certificates_are_renewed(
+    mut bench: Bench,
+) -> anyhow::Result<()> {
+    let (old, new, clients) = (Authority::new()?, Authority::new()?, Authority::new()?);
+    let active = bench.echo("active", 2).await?;
+    let passive = bench.echo("passive", 3).await?;
+    let (here, there) = (front_address(&bench, 2), front_address(&bench, 3));
+    let certified = old.certify(&["active.example.com"])?;
+    let mut before = Front::start(here, active.address(), &certified, Some(&clients)).await?;
+    let both = old.certify(&["passive.example.com"])?;
+    let _standby = Front::start(there, passive.address(), &both, None).await?;
+    bench.write_page(false)?;
+    let tls = |name: &str, more: &str| {
+        format!(
+            "caCertificateRefs: [{{group: '', kind: ConfigMap, name: {name}}}], \
+             sni: {name}.example.com{more}"
+        )
+    };
+    let shown = ", clientCertificateRef: {name: client}";
+    let backends = with_tls("active", false, here, "", &tls("active", shown))
+        + &with_tls("passive", true, there, "", &tls("passive", ""));
+    bench.write("2-backends.yaml", &backends)?;
+    bench.write("5-active.yaml", &old.config_map("active"))?;
+    bench.write("5-passive.yaml", &old.config_map("passive"))?;
+    bench.write(
+        "6-client.yaml",
+        &clients.certify(&["proxy"])?.secret("client"),
+    )?;
+    bench.run().await?;
+    bench.until_served_by("active").await?;
+    let updates = clusters_updated(&mut bench).await?;
+    let load = bench.load()?;
+    bench.seconds(&load, 1).await?;
+    // The backend's certificate is of the new authority once both are believed, as one does it.
+    let (first, second) = (old.config_map("active"), new.pem());
+    bench.write("5-active.yaml", &believing_too(&first, second))?;
+    bench.write(
+        "6-client.yaml",
+        &clients.certify(&["proxy"])?.secret("client"),
+    )?;
+    bench.seconds(&load, 2).await?;
+    before.kill().await;
+    let renewed = new.certify(&["active.example.com"])?;
+    let _after = Front::start(here, active.address(), &renewed, Some(&clients)).await?;
+    let back = Instant::now();
+    let settled = |report: &Report| report.settled("active", back).is_some();
+    let limit = Duration::from_secs(15);
+    let returned = bench
+        .until(&load, limit, "active is believed", settled)
+        .await;
+    bench.seconds(&load, 1).await?;
+    let report = load.stop().await;
+    bench.record(Row::of(&report, None, Some(back)));
+    returned?;
+    none_lost(&report)?;
+    let after = clusters_updated(&mut bench).await?;
+    ensure!(
+        updates == after,
+        "clusters were changed: {updates}, then {after}"
+    );
+    Ok(())
+}
+
+/// A ConfigMap that says that another authority is believed too.
+fn believing_too(config_map: &str, authority: &str) -> String {
+    let lines = authority.lines().map(|line| format!("    {line}\n"));
+    config_map.replace("---\n", &(lines.collect::<String>() + "---\n"))
+}
+
+/// How often a cluster was added or changed.
+async fn clusters_updated(bench: &mut Bench) -> anyhow::Result<u64> {
+    let stats = bench
+        .envoy("/stats?filter=cluster_manager.cluster_")
+        .await?;
+    let counted = ["cluster_added", "cluster_modified"].map(|name| {
+        let mut lines = stats.lines();
+        let line = lines.find(|line| line.starts_with(&format!("cluster_manager.{name}:")));
+        let number = line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        number.with_context(|| format!("no {name} in {stats}"))
+    });
+    let [added, modified] = counted;
+    Ok(added? + modified?)
 }

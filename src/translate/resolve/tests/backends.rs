@@ -180,3 +180,30 @@ fn a_name_of_a_service_that_is_not_there_is_reported_where_all_services_are_know
         [reasons::SERVICE_NOT_FOUND]
     );
 }
+
+#[test]
+fn where_each_request_says_is_only_for_proxies_that_may_reach_themselves() {
+    let yaml = backend("active", "type: DynamicResolver") + &route("web", &rule(&["active"]));
+    assert_eq!(served(&yaml).tiers(), [["OfRequest"]]);
+    let store = store(&format!("{GATEWAY}---\n{yaml}"));
+    let careful = Options {
+        allow_local_backends: false,
+        ..options()
+    };
+    let resolution = resolve(&Reader::new(&store), &careful);
+    let accepted = resolution.condition(Kind::Backend, "active", kind::ACCEPTED);
+    assert_eq!(accepted, (false, reasons::INVALID));
+}
+
+#[test]
+fn where_each_request_says_nothing_stands_in() {
+    let resolver = backend("active", "type: DynamicResolver");
+    let passive = backend(
+        "passive",
+        "fallback: true, endpoints: [{ ip: { address: 10.0.0.2, port: 80 } }]",
+    );
+    let yaml = resolver + &passive + &route("web", &rule(&["active", "passive"]));
+    let resolution = served(&yaml);
+    assert_eq!(resolution.tiers(), [vec![], vec!["Ip(10.0.0.2:80)"]]);
+    assert_eq!(resolution.reasons(), [reasons::INVALID_BACKEND_REF]);
+}

@@ -87,7 +87,7 @@ fn a_missing_active_backend_leaves_everything_to_the_standby() {
 
 #[test]
 fn an_invalid_active_backend_leaves_everything_to_the_standby() {
-    let yaml = backend("active", "type: DynamicResolver")
+    let yaml = backend("active", "appProtocols: []")
         + &ip("passive", "10.0.0.2", true)
         + &route("web", &rule(&["active", "passive"]));
     let resolution = served(&yaml);
