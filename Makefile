@@ -169,9 +169,10 @@ test-cluster: $(if $(WITH_COMPOSE),docker-tools) $(if $(OWN_CLUSTER),cluster-ima
 	$(if $(WITH_COMPOSE),@$(MAKE) test-compose)
 
 .PHONY: soak
-soak: envoy namespaces ## Run 10,000 random edits with 20 kills of Locum, and the failover tests three times
+soak: envoy namespaces ## Run 10,000 random edits with 20 kills of Locum, the failover tests three times, the whole matrix
 	LOCUM_EDITS=10000 LOCUM_EDITS_KILLS=20 cargo test --locked --test edits
 	LOCUM_FAILOVER_ROUNDS=3 cargo test --locked --test failover
+	LOCUM_MATRIX=all cargo test --locked --test matrix
 
 .PHONY: bench
 bench: envoy ## Measure start and edits against Envoy alone, and streams against constant bytes (release build)

@@ -18,9 +18,12 @@ use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 pub use answer::{ID_HEADER, Identity};
 pub use behaviour::{Behaviour, Counts};
@@ -40,6 +43,7 @@ const BACKLOG: u32 = 1024;
 pub struct Echo {
     address: SocketAddr,
     shared: Arc<Shared>,
+    tls: Option<Arc<ServerConfig>>,
     serving: Option<Serving>,
 }
 
@@ -52,9 +56,9 @@ struct Serving {
 }
 
 impl Serving {
-    fn start(listener: TcpListener, shared: Arc<Shared>) -> Self {
+    fn start(listener: TcpListener, shared: Arc<Shared>, tls: Option<Arc<ServerConfig>>) -> Self {
         let (alive, dead) = oneshot::channel();
-        let task = tokio::spawn(serve(listener, shared, dead));
+        let task = tokio::spawn(serve(listener, shared, tls, dead));
         Self { alive, task }
     }
 }
@@ -66,13 +70,27 @@ impl Echo {
     ///
     /// When the address cannot be bound.
     pub async fn start(listen: SocketAddr, identity: Identity) -> io::Result<Self> {
+        Self::start_with(listen, identity, None).await
+    }
+
+    /// The same, in TLS where there is such.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be bound.
+    pub async fn start_with(
+        listen: SocketAddr,
+        identity: Identity,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> io::Result<Self> {
         let listener = bind(listen)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::new(identity));
-        let serving = Some(Serving::start(listener, shared.clone()));
+        let serving = Some(Serving::start(listener, shared.clone(), tls.clone()));
         Ok(Self {
             address,
             shared,
+            tls,
             serving,
         })
     }
@@ -117,7 +135,8 @@ impl Echo {
                 Err(_) => tokio::time::sleep(REBIND_PAUSE).await,
             }
         };
-        self.serving = Some(Serving::start(listener, self.shared.clone()));
+        let serving = Serving::start(listener, self.shared.clone(), self.tls.clone());
+        self.serving = Some(serving);
         Ok(())
     }
 
@@ -150,7 +169,12 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Accepts until it is dead. The connections are its own, so that they end with it: after the
 /// listener, so that none is accepted in between, and before this returns.
-async fn serve(listener: TcpListener, shared: Arc<Shared>, mut dead: oneshot::Receiver<()>) {
+async fn serve(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    tls: Option<Arc<ServerConfig>>,
+    mut dead: oneshot::Receiver<()>,
+) {
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -159,7 +183,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, mut dead: oneshot::Re
         };
         match accepted {
             Ok((stream, _)) => {
-                connections.spawn(converse(stream, shared.clone()));
+                connections.spawn(accept(stream, shared.clone(), tls.clone()));
             }
             // Out of file descriptors, or the peer has gone again: the next one may do better.
             Err(_) => tokio::time::sleep(REBIND_PAUSE).await,
@@ -170,9 +194,19 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, mut dead: oneshot::Re
     connections.shutdown().await;
 }
 
-async fn converse(stream: TcpStream, shared: Arc<Shared>) {
+async fn accept(stream: TcpStream, shared: Arc<Shared>, tls: Option<Arc<ServerConfig>>) {
     // Without this, answers wait for acknowledgements; failing to set it costs time only.
     let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else {
+        return converse(stream, shared).await;
+    };
+    // A client that does not like the certificate is gone.
+    if let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await {
+        converse(stream, shared).await;
+    }
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) {
     let service = service_fn(|request| answer::answer(request, &shared));
     // An error is the peer's going away, or a behaviour that closes the connection.
     let _ = hyper::server::conn::http1::Builder::new()

@@ -3,12 +3,19 @@
 //!
 //! Out: files. A file appears, changes and goes in one step, so that no reader sees half of it.
 
+mod chain;
+
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempDir};
+
+pub use chain::{
+    PASSIVE_CHECK, Ref, backend, backend_fqdn, backend_ip, failover, policy, route, service,
+    with_tls,
+};
 
 /// The failover page's manifests, in the order in which its reader applies them.
 pub const PAGE: [(&str, &str); 5] = [

@@ -144,6 +144,15 @@ impl Report {
         losses
     }
 
+    /// What was lost and to what, in one line; nothing if nothing was.
+    pub fn losses_in_words(&self) -> String {
+        let losses = self.losses();
+        let losses = losses
+            .iter()
+            .map(|(what, times)| format!("{times} x {what}"));
+        losses.collect::<Vec<_>>().join(", ")
+    }
+
     /// How many requests each backend served.
     pub fn by_pod(&self) -> BTreeMap<Arc<str>, usize> {
         let mut counts = BTreeMap::new();

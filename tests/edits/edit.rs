@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::order::Order;
 use crate::random::Random;
 use crate::world::{
     BACKENDS, Backend, Family, HOST_LISTENERS, MORE_RULES, PODS_OF_BACKEND, PORT_LISTENERS, Policy,
@@ -53,6 +54,7 @@ pub(crate) fn first(random: &mut Random, steady: usize, others: usize) -> World 
             is_split: false,
             has_other_host: true,
             policy: None,
+            order: None,
             timeout: None,
         })
     };
@@ -118,12 +120,21 @@ fn family_step(random: &mut Random, family: &mut Family) -> String {
         family.is_routed ^= true;
         return format!("route: {}", family.is_routed);
     }
-    match random.below(16) {
+    match random.below(22) {
         0..=3 => pods(random, family),
         4 => backend_or_none(random, family),
         5 => shape(random, family),
         6 => standby(random, family),
-        7..=9 => references(random, family),
+        7..=9 => {
+            let words = references(random, family);
+            let order = family.order.as_mut();
+            // Whoever edits a rule mostly sees to its policy too; else it holds no more.
+            let misfit = order.filter(|order| !order.fits(&family.base));
+            if let Some(order) = misfit.filter(|_| random.percent(80)) {
+                order.arrange(random, &family.base);
+            }
+            words
+        }
         10 => more_rule(random, family),
         11 => {
             family.is_split ^= true;
@@ -137,9 +148,13 @@ fn family_step(random: &mut Random, family: &mut Family) -> String {
             family.timeout = random.percent(70).then(|| 10 + random.below(20));
             format!("timeout: {:?}", family.timeout)
         }
-        _ => {
+        14..=15 => {
             policy_or_none(random, family);
             format!("policy: {:?}", family.policy)
+        }
+        _ => {
+            order_or_none(random, family);
+            format!("order: {:?}", family.order)
         }
     }
 }
@@ -233,6 +248,15 @@ fn more_rule(random: &mut Random, family: &mut Family) -> String {
         None => Some(some_references(random)),
     };
     format!("{:?}: {:?}", MORE_RULES[index], family.more[index])
+}
+
+/// Attaches a FailoverPolicy, changes it, or takes it away.
+fn order_or_none(random: &mut Random, family: &mut Family) {
+    match &mut family.order {
+        None => family.order = Some(Order::of(random, &family.base)),
+        Some(_) if random.percent(20) => family.order = None,
+        Some(order) => order.change(random, &family.base),
+    }
 }
 
 fn policy_or_none(random: &mut Random, family: &mut Family) {

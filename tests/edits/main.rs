@@ -1,8 +1,8 @@
 //! Random edits, end to end: a real `locum serve` from files, a real Envoy in each variant of xDS,
 //! an open loop of requests that always have a live backend, and every answer judged.
 //!
-//! Listeners, routes, matches, hosts, Backends, endpoints, standbys, weights and policies are
-//! edited all the time, Locum is killed and started again in between. Nothing may be refused by an
+//! Listeners, routes, matches, hosts, Backends, endpoints, standbys, weights, policies and
+//! FailoverPolicies (tiers, pins, drains, mode, last resort) are edited all the time, Locum is killed and started again in between. Nothing may be refused by an
 //! Envoy, and no request may be lost or answered by a backend that is not right for it (`history`
 //! says what is right). At the end each Envoy has what Locum tells it, nothing else, nothing
 //! warming.
@@ -27,6 +27,7 @@ mod edit;
 mod history;
 mod loads;
 mod manifests;
+mod order;
 mod random;
 mod run;
 mod tally;

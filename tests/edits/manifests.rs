@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use crate::order::Order;
 use crate::world::{Backend, Family, MORE_RULES, PODS, Policy, References, Rule, Shape, World};
 
 /// The Gateways, one for each variant of xDS: an Envoy of its own serves each.
@@ -124,9 +125,16 @@ fn family_files(family: &Family, places: &[Place]) -> Files {
     if let Some(policy) = &family.policy {
         files.insert(format!("4-f{number}.yaml"), policy_manifest(number, policy));
     }
+    if let Some(order) = &family.order {
+        files.insert(
+            format!("4-f{number}-order.yaml"),
+            order_manifest(number, order),
+        );
+    }
     if family.is_routed {
         let base = rule(
             number,
+            "base",
             "{path: {type: PathPrefix, value: /}}",
             &family.base,
             family.timeout,
@@ -205,28 +213,35 @@ fn route(family: &Family, suffix: &str, rules: &[String]) -> String {
 }
 
 fn more_rule(family: usize, which: Rule, to: &References) -> String {
-    let matched = match which {
-        Rule::Blue => {
-            "{path: {type: PathPrefix, value: /}, headers: [{name: x-kind, value: blue}]}"
-        }
-        Rule::Deep => "{path: {type: PathPrefix, value: /deep}}",
-        Rule::Exact => "{path: {type: Exact, value: /deep/exact}}",
+    let (name, matched) = match which {
+        Rule::Blue => (
+            "blue",
+            "{path: {type: PathPrefix, value: /}, headers: [{name: x-kind, value: blue}]}",
+        ),
+        Rule::Deep => ("deep", "{path: {type: PathPrefix, value: /deep}}"),
+        Rule::Exact => ("exact", "{path: {type: Exact, value: /deep/exact}}"),
     };
-    rule(family, matched, to, None)
+    rule(family, name, matched, to, None)
 }
 
-fn rule(family: usize, matched: &str, to: &References, timeout: Option<usize>) -> String {
+fn rule(
+    family: usize,
+    name: &str,
+    matched: &str,
+    to: &References,
+    timeout: Option<usize>,
+) -> String {
     let references = to.iter().map(|(backend, weight)| {
-        let name = backend_name(family, *backend);
+        let backend = backend_name(family, *backend);
         format!(
-            "    - {{group: gateway.envoyproxy.io, kind: Backend, name: {name}, weight: {weight}}}\n"
+            "    - {{group: gateway.envoyproxy.io, kind: Backend, name: {backend}, weight: {weight}}}\n"
         )
     });
     let timeout = timeout.map_or_else(String::new, |seconds| {
         format!("    timeouts: {{request: {seconds}s}}\n")
     });
     let references: String = references.collect();
-    format!("  - matches: [{matched}]\n{timeout}    backendRefs:\n{references}")
+    format!("  - name: {name}\n    matches: [{matched}]\n{timeout}    backendRefs:\n{references}")
 }
 
 fn policy_manifest(family: usize, policy: &Policy) -> String {
@@ -268,5 +283,53 @@ fn policy_manifest(family: usize, policy: &Policy) -> String {
          metadata: {{name: f{family}}}\n\
          spec:\n  \
            targetRefs: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, name: f{family}}}]\n{fields}"
+    )
+}
+
+fn order_manifest(family: usize, order: &Order) -> String {
+    let tiers = order.tiers.iter().enumerate().map(|(tier, backends)| {
+        let references = backends.iter().map(|backend| {
+            let name = backend_name(family, *backend);
+            format!("{{group: gateway.envoyproxy.io, kind: Backend, name: {name}}}")
+        });
+        let references: Vec<_> = references.collect();
+        let drain = order.drained == Some(tier);
+        let own = if order.is_apart && tier == 0 {
+            ", connectTimeout: 3s"
+        } else {
+            ""
+        };
+        let references = references.join(", ");
+        format!("    - {{name: t{tier}, drain: {drain}{own}, backendRefs: [{references}]}}\n")
+    });
+    let mut fields: String = tiers.collect();
+    let next = if order.at_once {
+        "Immediately"
+    } else {
+        "AfterSameTier"
+    };
+    fields += &match order.attempts {
+        Some(attempts) => format!("  retry: {{attempts: {attempts}, nextTier: {next}}}\n"),
+        None => format!("  retry: {{nextTier: {next}}}\n"),
+    };
+    let lines = [
+        ("  mode: Spill\n  threshold: ", order.threshold, "\n"),
+        ("  pin: {tier: t", order.pinned, "}\n"),
+        (
+            "  lastResort: {status: ",
+            order.last_resort,
+            ", body: none}\n",
+        ),
+    ];
+    for (before, value, after) in lines {
+        fields.extend(value.map(|value| format!("{before}{value}{after}")));
+    }
+    format!(
+        "apiVersion: locum.dev/v1alpha1\n\
+         kind: FailoverPolicy\n\
+         metadata: {{name: f{family}}}\n\
+         spec:\n  \
+           targetRefs: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, name: f{family}, sectionName: base}}]\n  \
+           tiers:\n{fields}"
     )
 }

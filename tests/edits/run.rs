@@ -45,6 +45,8 @@ struct Run {
     judged: Instant,
     /// When Locum is started again, by edits.
     back: Option<usize>,
+    /// How often an edit left a steady family whose FailoverPolicy has others serve.
+    reordered: usize,
 }
 
 /// Makes all edits and says what is wrong, if anything is.
@@ -65,6 +67,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         loads: None,
         judged: Instant::now(),
         back: None,
+        reordered: 0,
     };
     let done = match run.start().await {
         Ok(()) => run.edits().await,
@@ -153,6 +156,8 @@ impl Run {
 
     fn write(&mut self, edit: usize, words: &str) -> anyhow::Result<()> {
         self.history.edit(edit, &self.world.families, words);
+        let steady = self.world.families.iter().filter(|family| family.is_steady);
+        self.reordered += steady.filter(|family| family.is_reordered()).count();
         self.bench.write(files(&self.world, &self.places))
     }
 
@@ -266,6 +271,10 @@ impl Run {
     async fn verdict(&mut self) -> anyhow::Result<()> {
         let quiet = self.quiet(END_LIMIT, true).await?;
         say(&format!("nothing is left over after {quiet:.1?}"));
+        let reordered = self.reordered;
+        say(&format!(
+            "{reordered} times a FailoverPolicy had others serve, after an edit"
+        ));
         if let Some(loads) = self.loads.take() {
             let done = loads.stop().await;
             self.tally.count(&mut self.history, done);
@@ -274,6 +283,7 @@ impl Run {
         let requests = self.tally.requests();
         ensure!(requests.iter().all(|count| *count > 0), "nothing was asked");
         ensure!(wrong == 0, "{wrong} wrong answers");
+        ensure!(reordered > 0, "no FailoverPolicy made a difference");
         ensure!(nacks == 0, "{nacks} NACKs");
         for (tolerated, count) in self.tally.early().into_iter().zip(requests) {
             ensure!(

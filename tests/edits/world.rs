@@ -8,6 +8,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::order::Order;
+
 /// Backends of a family.
 pub(crate) const BACKENDS: usize = 4;
 /// Pods of a Backend, which no other has.
@@ -48,6 +50,8 @@ pub(crate) struct Family {
     /// Whether there is a second host.
     pub(crate) has_other_host: bool,
     pub(crate) policy: Option<Policy>,
+    /// The FailoverPolicy of the base.
+    pub(crate) order: Option<Order>,
     /// Seconds that a request to the base may take.
     pub(crate) timeout: Option<usize>,
 }
@@ -142,8 +146,9 @@ impl Probe {
 pub(crate) struct Right {
     /// From these pods of the family.
     pub(crate) pods: BTreeSet<usize>,
-    /// From these for as long as the names of the active ones are looked up, which is Envoy's way
-    /// with a cluster of names (ARCHITECTURE.md, "Where a DNS chain breaks the rule").
+    /// From these for as long as the names of those that go before are looked up, which is Envoy's
+    /// way with a cluster of names (ARCHITECTURE.md, "Where a DNS chain breaks the rule"); or as they
+    /// are probed for the first time in a tier that spills, which counts them as not healthy.
     pub(crate) early: BTreeSet<usize>,
     /// That there is no such host.
     pub(crate) not_found: bool,
@@ -155,47 +160,81 @@ impl Family {
         if !self.is_routed || (probe == Probe::OtherHost && !self.has_other_host) {
             return None;
         }
-        let mut more = probe.rules().iter();
-        let more = more.find_map(|rule| self.more[*rule].as_ref());
-        Some(more.unwrap_or(&self.base))
+        Some(self.more_rule(probe).unwrap_or(&self.base))
     }
 
-    /// The pods that serve these references: those of the first tier that has any.
-    fn serving(&self, references: &References) -> BTreeSet<usize> {
-        let pods = |is_standby: bool| -> BTreeSet<usize> {
-            let counted = references.iter().filter(|(_, weight)| *weight > 0);
-            let there = counted.filter_map(|(backend, _)| self.backends[*backend].as_ref());
-            let tier = there.filter(|backend| backend.is_standby == is_standby);
-            tier.flat_map(|backend| backend.pods.iter().copied())
-                .collect()
-        };
-        let active = pods(false);
-        if active.is_empty() {
-            pods(true)
-        } else {
-            active
-        }
+    /// The rule beside the base that a request leads to.
+    fn more_rule(&self, probe: Probe) -> Option<&References> {
+        let mut more = probe.rules().iter();
+        more.find_map(|rule| self.more[*rule].as_ref())
+    }
+
+    /// The FailoverPolicy that holds for a request.
+    fn order(&self, probe: Probe) -> Option<&Order> {
+        let order = self.order.as_ref().filter(|order| order.fits(&self.base));
+        order.filter(|_| self.more_rule(probe).is_none())
+    }
+
+    /// Whether its FailoverPolicy holds and others serve than without it.
+    pub(crate) fn is_reordered(&self) -> bool {
+        let order = self.order.as_ref().filter(|order| order.fits(&self.base));
+        order.is_some() && self.serving(&self.base, order) != self.serving(&self.base, None)
+    }
+
+    /// Whether a missing Backend may keep a share of 500 in the base, as Gateway API asks where there
+    /// is one tier.
+    fn fails_a_share(&self) -> bool {
+        let order = self.order.as_ref().filter(|order| order.fits(&self.base));
+        let tiers = order.map_or(&[][..], |order| &order.tiers);
+        let is_missing = |index: &usize| self.backends[*index].is_none();
+        matches!(tiers, [only] if only.iter().any(is_missing))
+    }
+
+    /// The pods that serve these references: those whose turn is the first of any that has some.
+    fn serving(&self, references: &References, order: Option<&Order>) -> BTreeSet<usize> {
+        let counted = references.iter().filter(|(_, weight)| *weight > 0);
+        let there = counted.filter_map(|(index, _)| {
+            let backend = self.backends[*index].as_ref()?;
+            let turn = turn(order, *index, backend)?;
+            (!backend.pods.is_empty()).then_some((turn, backend))
+        });
+        let there: Vec<_> = there.collect();
+        let first = there.iter().map(|(turn, _)| *turn).min();
+        let serving = there.iter().filter(|(turn, _)| Some(*turn) == first);
+        let pods = serving.flat_map(|(_, backend)| backend.pods.iter().copied());
+        pods.collect()
     }
 
     /// Whether a backend can answer every probe whose host is there.
     pub(crate) fn is_live(&self) -> bool {
-        let asked = PROBES.iter().filter_map(|probe| {
-            self.references(*probe)
-                .map(|references| (probe, references))
+        if self.fails_a_share() {
+            return false;
+        }
+        let mut asked = PROBES.iter().filter_map(|probe| {
+            let references = self.references(*probe)?;
+            Some(self.serving(references, self.order(*probe)))
         });
-        let mut asked = asked.peekable();
-        asked.peek().is_some() && asked.all(|(_, to)| !self.serving(to).is_empty())
+        let first = asked.next();
+        first.is_some_and(|pods| !pods.is_empty()) && asked.all(|pods| !pods.is_empty())
+    }
+}
+
+/// Whose turn a Backend is in: by the policy that holds, or by what it says itself.
+fn turn(order: Option<&Order>, index: usize, backend: &Backend) -> Option<usize> {
+    match order {
+        Some(order) => order.turn(index, backend.is_standby),
+        None => Some(usize::from(backend.is_standby)),
     }
 }
 
 /// The answers that are right for a request while these states of its family, oldest first, may be
 /// in force. Routes and what they lead to reach a proxy apart from each other, so of several states
-/// a route of one may lead to a Backend of another.
+/// a route of one may lead to a Backend of another, in the order that a third one's policy says.
 pub(crate) fn right_answers(states: &[Arc<Family>], probe: Probe) -> Right {
     let mut right = Right::default();
     if let [state] = states {
         match state.references(probe) {
-            Some(references) => right.pods = state.serving(references),
+            Some(references) => right.pods = state.serving(references, state.order(probe)),
             None => right.not_found = true,
         }
         return right;
@@ -205,38 +244,71 @@ pub(crate) fn right_answers(states: &[Arc<Family>], probe: Probe) -> Right {
             right.not_found = true;
             continue;
         };
-        let counted: Vec<_> = references.iter().filter(|(_, w)| *w > 0).collect();
-        for (backend, _) in &counted {
-            let others: Vec<_> = counted
-                .iter()
-                .filter(|(other, _)| other != backend)
-                .map(|(other, _)| *other)
-                .collect();
-            let may_stand_in = others.iter().all(|other| may_be_idle(states, *other));
-            let is_named = counted.iter().any(|(any, _)| has_names(states, *any));
-            for form in states.iter().filter_map(|s| s.backends[*backend].as_ref()) {
-                if !form.is_standby || may_stand_in {
-                    right.pods.extend(&form.pods);
-                } else if is_named {
-                    right.early.extend(&form.pods);
-                }
+        // A chain with a policy is another one than that without, and a policy's edit changes it in
+        // place.
+        let orders: Vec<Option<&Order>> = match state.order(probe) {
+            None => vec![None],
+            Some(_) => {
+                let orders = states.iter().filter_map(|state| state.order.as_ref());
+                let fitting = orders.filter(|order| order.fits(references));
+                fitting.map(Some).collect()
             }
+        };
+        for order in orders {
+            add_right(states, references, order, &mut right);
         }
     }
     right
 }
 
-/// Whether a Backend is, in one of the states, none that goes before a standby.
-fn may_be_idle(states: &[Arc<Family>], backend: usize) -> bool {
-    states.iter().any(|state| match &state.backends[backend] {
-        Some(backend) => backend.is_standby || backend.pods.is_empty(),
+/// Adds the answers that are right where a route has these references, in this order.
+fn add_right(
+    states: &[Arc<Family>],
+    references: &References,
+    order: Option<&Order>,
+    right: &mut Right,
+) {
+    let counted = references.iter().filter(|(_, weight)| *weight > 0);
+    let counted: Vec<usize> = counted.map(|(index, _)| *index).collect();
+    let is_named = counted.iter().any(|any| has_names(states, *any));
+    let may_spill = order.is_some_and(|order| order.threshold.is_some()) && has_check(states);
+    for index in &counted {
+        for form in forms(states, *index) {
+            let Some(turn) = turn(order, *index, form) else {
+                continue;
+            };
+            let mut others = counted.iter().filter(|other| *other != index);
+            if others.all(|other| may_be_behind(states, *other, order, turn)) {
+                right.pods.extend(&form.pods);
+            } else if is_named || may_spill {
+                right.early.extend(&form.pods);
+            }
+        }
+    }
+}
+
+/// Whether a Backend is, in one of the states, none that goes before this turn.
+fn may_be_behind(states: &[Arc<Family>], index: usize, order: Option<&Order>, of: usize) -> bool {
+    states.iter().any(|state| match &state.backends[index] {
+        Some(backend) => {
+            let turn = turn(order, index, backend);
+            backend.pods.is_empty() || turn.is_none_or(|turn| turn >= of)
+        }
         None => true,
     })
 }
 
-fn has_names(states: &[Arc<Family>], backend: usize) -> bool {
-    let mut forms = states
+fn forms(states: &[Arc<Family>], index: usize) -> impl Iterator<Item = &Backend> {
+    states
         .iter()
-        .filter_map(|state| state.backends[backend].as_ref());
-    forms.any(|backend| backend.shape == Shape::Names)
+        .filter_map(move |state| state.backends[index].as_ref())
+}
+
+fn has_names(states: &[Arc<Family>], index: usize) -> bool {
+    forms(states, index).any(|backend| backend.shape == Shape::Names)
+}
+
+fn has_check(states: &[Arc<Family>]) -> bool {
+    let mut policies = states.iter().filter_map(|state| state.policy.as_ref());
+    policies.any(|policy| policy.check.is_some())
 }

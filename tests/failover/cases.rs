@@ -2,7 +2,9 @@
 
 mod absent;
 mod answers;
+mod checks;
 mod credentials;
+mod double;
 mod edits;
 mod endpoints;
 mod example;
@@ -59,6 +61,7 @@ pub(crate) fn all() -> Vec<Case> {
         false answers::active_breaks_off_and_is_taken_out,
         false answers::one_bad_url_touches_no_other,
         false answers::one_bad_url_under_the_pages_policy_loses_no_other,
+        false double::two_of_three_tiers_die_at_once,
         false outage::both_die_and_one_returns,
         false outage::one_of_three_dies_and_the_standby_gets_nothing,
         false outage::a_closed_loop_loses_nothing,
@@ -81,6 +84,9 @@ pub(crate) fn all() -> Vec<Case> {
         true steering::pinned_names_and_the_pinned_dies_with_locum,
         false steering::a_drained_tier_gets_nothing_whatever_dies,
         true steering::drained_names_get_nothing_whatever_dies,
+        false checks::two_hundred_rules_share_a_cluster_and_its_probes,
+        false checks::a_tier_is_probed_at_a_path_of_its_own,
+        true checks::a_tier_has_a_connect_timeout_of_its_own,
         false rescue::a_body_of_a_mebibyte_is_rescued,
         false rescue::answers_of_429_go_on_to_the_next_tier,
         false rescue::a_last_resort_is_answered_when_all_are_gone,

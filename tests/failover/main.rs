@@ -11,7 +11,6 @@
 
 mod bench;
 mod cases;
-mod dns;
 mod manifests;
 mod namespace;
 mod table;
@@ -22,7 +21,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use libtest_mimic::{Arguments, Failed, Trial};
-use locum_demo::echo;
+use locum_demo::{echo, namespace as namespaces};
 
 use bench::Bench;
 use cases::Case;
@@ -91,7 +90,7 @@ fn inside() -> anyhow::Result<()> {
     let name = arguments.next().context("under which name?")?;
     let case = cases::all().into_iter().find(|case| case.name == wanted);
     let case = case.context("there is no such case")?;
-    namespace::enter()?;
+    namespaces::enter()?;
     table::forward();
     runtime()?.block_on((case.run)(Bench::new(&name, 0)?))
 }

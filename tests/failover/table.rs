@@ -1,15 +1,14 @@
 //! What the cases counted: a line for each as it ends, a table at the end.
 
-use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use locum_demo::report::Report;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use locum_demo::table::{say, time};
 
 /// Marks a row in the output of a case that runs in another process.
 const MARK: &str = "ROW ";
@@ -104,42 +103,18 @@ pub(crate) fn adopt(output: &str) {
 /// Writes the table to standard output and to the target folder.
 pub(crate) fn show() -> anyhow::Result<()> {
     let mut rows = ROWS.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    if rows.is_empty() {
-        return Ok(());
-    }
     rows.sort_by(|one, other| one.case.cmp(&other.case));
-    let mut table = String::from(
-        "| case | requests | lost | on passive | first passive after | back after | worst | |\n\
-         |---|---:|---:|---:|---:|---:|---:|---|\n",
-    );
-    for row in &rows {
-        table += &format!("| {} |\n", row.cells().join(" | "));
-    }
-    say(&table);
-    // The program under test is in target/<profile>.
-    let target = Path::new(env!("CARGO_BIN_EXE_locum")).ancestors().nth(2);
-    let path = target
-        .context("programs are in the target folder")?
-        .join("failover.md");
-    fs::write(&path, table).with_context(|| path.display().to_string())
-}
-
-/// Writes a line to standard output.
-pub(crate) fn say(line: &str) {
-    // Nobody is left to tell when it is closed.
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
-}
-
-/// A time as people read it.
-pub(crate) fn time(time: Option<Duration>) -> String {
-    match time {
-        None => "-".to_owned(),
-        Some(time) if time < Duration::from_millis(10) => {
-            format!("{:.1} ms", time.as_secs_f64() * 1e3)
-        }
-        Some(time) if time < Duration::from_secs(1) => {
-            format!("{:.0} ms", time.as_secs_f64() * 1e3)
-        }
-        Some(time) => format!("{:.1} s", time.as_secs_f64()),
-    }
+    let head = [
+        "case",
+        "requests",
+        "lost",
+        "on passive",
+        "first passive after",
+        "back after",
+        "worst",
+        "",
+    ];
+    let rows: Vec<_> = rows.iter().map(Row::cells).collect();
+    let program = Path::new(env!("CARGO_BIN_EXE_locum"));
+    locum_demo::table::show(program, "failover.md", head, 1, &rows)
 }

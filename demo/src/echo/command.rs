@@ -2,12 +2,15 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Echo, Identity};
+use crate::tls::Certified;
 
 /// A backend that says who it is, as echo-basic does.
 #[derive(Debug, Parser)]
@@ -29,6 +32,9 @@ pub struct Options {
     /// The namespace it gives.
     #[arg(long, env = "NAMESPACE", default_value = "default")]
     namespace: String,
+    /// Serves in TLS, with `tls.crt` and `tls.key` of this folder.
+    #[arg(long, value_name = "FOLDER")]
+    tls: Option<PathBuf>,
     /// Ends when standard input does, so that no backend outlives who started it.
     #[arg(long)]
     with_parent: bool,
@@ -40,7 +46,7 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// When the address cannot be bound, or standard output is closed.
+    /// When the address cannot be bound, a certificate cannot be used, or standard output is closed.
     pub async fn run(self) -> anyhow::Result<()> {
         let identity = Identity {
             namespace: self.namespace,
@@ -50,7 +56,12 @@ impl Options {
         let listen = SocketAddr::new(self.listen.ip(), port);
         // A container's first process is asked in vain to end unless it listens for it.
         let mut asked_to_end = signal(SignalKind::terminate())?;
-        let echo = Echo::start(listen, identity).await;
+        let certified = self.tls.as_deref().map(Certified::read).transpose()?;
+        let tls = certified
+            .map(|certified| certified.server(None))
+            .transpose()?;
+        let tls = tls.map(Arc::new);
+        let echo = Echo::start_with(listen, identity, tls).await;
         let echo = echo.with_context(|| format!("cannot listen on {listen}"))?;
         writeln!(
             std::io::stdout().lock(),

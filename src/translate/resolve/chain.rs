@@ -21,6 +21,9 @@ use crate::resource::{Key, ObjectName};
 use crate::status::reasons;
 use crate::translate::names;
 
+/// How many tiers that a policy orders may be in one cluster.
+const MOST_IN_ONE: usize = 2;
+
 /// A chain without its name and settings, which depend on the policy.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
@@ -259,8 +262,11 @@ impl Draft {
             tiers,
             pinned: order.and_then(|order| order.pinned),
             switch: order.map_or(Switch::Whole, |order| order.switch),
-            // A standby whose name is quicker would get requests until the first tier's resolves.
-            tiers_apart: order.is_some() && self.has_names(),
+            // Of names, a standby whose name is quicker would get requests until the first tier's resolves.
+            // Of three tiers, a request that is tried in the second one when it fails would be lost, though
+            // the third is well: in one cluster Envoy 1.40 keeps to the tier that it chose two attempts before,
+            // and answers 503 where nobody is left in it.
+            tiers_apart: order.is_some() && (self.has_names() || self.tiers.len() > MOST_IN_ONE),
             settings,
             owners,
         }

@@ -54,8 +54,11 @@ pub(crate) const STREAM_IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 /// Bytes; Envoy Gateway's, for an edge proxy.
 const BUFFER_LIMIT: u32 = 32_768;
 
-/// How often names are looked up where their time to live does not say.
-const DNS_REFRESH_RATE: Duration = Duration::from_secs(30);
+/// How often names are looked up where their time to live does not say. That there is no such name, or
+/// none with an address, is an answer to Envoy and no failure: it takes the endpoints away, has no time
+/// to live, and is asked about again after this. With Envoy Gateway's 30 s a name that was missing for a
+/// moment kept its tier empty for as long (`tests/matrix`).
+const DNS_REFRESH_RATE: Duration = Duration::from_secs(5);
 
 /// A name that did not resolve is asked again soon: a standby that comes late must not be missing
 /// for 30 s.

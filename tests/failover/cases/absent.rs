@@ -1,10 +1,9 @@
 //! One of the two is not there, is not valid, or has no endpoints: the other serves all.
 
 use anyhow::ensure;
-use locum_demo::manifests::PAGE;
+use locum_demo::manifests::{PAGE, backend, backend_ip};
 
 use crate::bench::{Bench, none_lost};
-use crate::manifests::{backend, backend_ip};
 use crate::table::Row;
 
 /// An address that can never be a backend's.

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use locum_demo::echo::Behaviour;
+use locum_demo::manifests::{PASSIVE_CHECK, policy};
 use locum_demo::report::{Record, Report};
 
 use crate::bench::{Bench, none_lost};
-use crate::manifests::{PASSIVE_CHECK, policy};
 use crate::table::Row;
 
 /// Requests that may be under way when the first bad answer comes: a few milliseconds' worth, and

@@ -17,9 +17,9 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::bench::{BACKEND_PORT, Bench, none_lost};
-use crate::dns::Dns;
-use crate::manifests::{backend_fqdn, backend_ip, policy};
 use crate::table::Row;
+use locum_demo::dns::{Dns, SECONDS_TO_LIVE};
+use locum_demo::manifests::{backend_fqdn, backend_ip, policy};
 
 const HEADER: &str = "authorization";
 /// Of the client.
@@ -102,7 +102,7 @@ pub(crate) async fn a_credential_stays_with_its_tier(bench: Bench) -> anyhow::Re
 
 /// The last tier by name, so that each has a cluster of its own.
 pub(crate) async fn a_credential_stays_with_its_cluster(bench: Bench) -> anyhow::Result<()> {
-    let dns = Dns::start().await?;
+    let dns = Dns::start(SECONDS_TO_LIVE).await?;
     let address: Ipv4Addr = bench.address(4).to_string().parse()?;
     dns.set("third.example.net", address, Duration::ZERO);
     stays(bench, |bench, pod, host| match pod {

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use locum_demo::echo::{Echo, Identity};
+use locum_demo::manifests::{PASSIVE_CHECK, Ref, backend_ip, policy, route};
 use locum_demo::report::Report;
 
 use crate::bench::{Bench, none_lost};
-use crate::manifests::{PASSIVE_CHECK, Ref, backend_ip, policy, route};
 use crate::table::{Row, time};
 
 const EDITS: usize = 50;
@@ -81,7 +81,7 @@ fn edit_something(bench: &Bench, edit: usize, actives: [SocketAddr; 2]) -> anyho
 
 pub(crate) async fn a_new_port_is_served_without_loss(mut bench: Bench) -> anyhow::Result<()> {
     let one = bench.echo("one", 2).await?;
-    let other = SocketAddr::new(bench.address(2), one.address().port() + 1);
+    let other = SocketAddr::new(bench.address(2).into(), one.address().port() + 1);
     let two = Echo::start(other, Identity::pod("two")).await?;
     let passive = bench.echo("passive", 3).await?;
     bench.write_page(true)?;

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use locum_demo::manifests::{Ref, route};
 use locum_demo::report::Report;
 
 use crate::bench::{Bench, none_lost};
-use crate::manifests::{Ref, route};
 use crate::table::Row;
 
 /// How soon a changed slice must be served.

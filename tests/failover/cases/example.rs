@@ -1,17 +1,18 @@
 //! `deploy/examples/three-tier` as it is shipped, but for the addresses and for who signs: the name
 //! outside is a server of this case.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{bail, ensure};
+use anyhow::ensure;
+use locum_demo::dns::{Dns, SECONDS_TO_LIVE};
 use locum_demo::echo::Echo;
 use locum_demo::report::Report;
+use locum_demo::tls::Authority;
 
 use crate::bench::{Bench, none_lost};
-use crate::dns::Dns;
 use crate::table::Row;
-use crate::tls::{Authority, Front};
+use crate::tls::Front;
 
 const FILES: [(&str, &str); 5] = [
     (
@@ -54,10 +55,8 @@ struct Tiers {
 
 impl Tiers {
     async fn start(bench: &Bench, authority: &Authority) -> anyhow::Result<Self> {
-        let IpAddr::V4(outside) = bench.address(6) else {
-            bail!("benches are IPv4");
-        };
-        let dns = Dns::start().await?;
+        let outside = bench.address(6);
+        let dns = Dns::start(SECONDS_TO_LIVE).await?;
         dns.set(OUTSIDE, outside, Duration::ZERO);
         let here = [2, 3].map(|host| bench.echo("active", host));
         let [first, second] = here;

@@ -1,14 +1,13 @@
 //! Tiers that are found in different ways: names by DNS, addresses and Services by Locum.
 
-use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use locum_demo::dns::{Dns, SECONDS_TO_LIVE};
+use locum_demo::manifests::{Ref, backend_fqdn, backend_ip, route};
 use locum_demo::report::{Record, Report};
 
 use crate::bench::{BACKEND_PORT, Bench, none_lost};
-use crate::dns::Dns;
-use crate::manifests::{Ref, backend_fqdn, backend_ip, route};
 use crate::table::Row;
 
 /// How late the slow name resolves.
@@ -20,16 +19,9 @@ const MARGIN: Duration = Duration::from_millis(700);
 /// How soon an edit must be served: its name's delay and a margin.
 const SEEN_LIMIT: Duration = Duration::from_secs(10);
 
-fn name_of(bench: &Bench, host: u8) -> anyhow::Result<Ipv4Addr> {
-    match bench.address(host) {
-        std::net::IpAddr::V4(address) => Ok(address),
-        std::net::IpAddr::V6(_) => anyhow::bail!("benches are IPv4"),
-    }
-}
-
 pub(crate) async fn active_ip_and_passive_name(mut bench: Bench) -> anyhow::Result<()> {
-    let dns = Dns::start().await?;
-    dns.set("passive.example.net", name_of(&bench, 3)?, Duration::ZERO);
+    let dns = Dns::start(SECONDS_TO_LIVE).await?;
+    dns.set("passive.example.net", bench.address(3), Duration::ZERO);
     bench.write_page(true)?;
     let active = backend_ip("active", false, &[bench.backend_address(2)]);
     let passive = backend_fqdn("passive", true, "passive.example.net", BACKEND_PORT);
@@ -38,8 +30,8 @@ pub(crate) async fn active_ip_and_passive_name(mut bench: Bench) -> anyhow::Resu
 }
 
 pub(crate) async fn active_service_and_passive_name(mut bench: Bench) -> anyhow::Result<()> {
-    let dns = Dns::start().await?;
-    dns.set("passive.example.net", name_of(&bench, 3)?, Duration::ZERO);
+    let dns = Dns::start(SECONDS_TO_LIVE).await?;
+    dns.set("passive.example.net", bench.address(3), Duration::ZERO);
     bench.write_page(true)?;
     let passive = backend_fqdn("passive", true, "passive.example.net", BACKEND_PORT);
     bench.write("2-backends.yaml", &passive)?;
@@ -49,8 +41,8 @@ pub(crate) async fn active_service_and_passive_name(mut bench: Bench) -> anyhow:
 }
 
 pub(crate) async fn active_name_and_passive_ip(mut bench: Bench) -> anyhow::Result<()> {
-    let dns = Dns::start().await?;
-    dns.set("active.example.net", name_of(&bench, 2)?, Duration::ZERO);
+    let dns = Dns::start(SECONDS_TO_LIVE).await?;
+    dns.set("active.example.net", bench.address(2), Duration::ZERO);
     bench.write_page(true)?;
     let active = backend_fqdn("active", false, "active.example.net", BACKEND_PORT);
     let passive = backend_ip("passive", true, &[bench.backend_address(3)]);
@@ -94,8 +86,8 @@ async fn mixed(bench: &mut Bench) -> anyhow::Result<()> {
 }
 
 pub(crate) async fn active_resolves_late(mut bench: Bench) -> anyhow::Result<()> {
-    let dns = Dns::start().await?;
-    dns.set("passive.example.net", name_of(&bench, 3)?, Duration::ZERO);
+    let dns = Dns::start(SECONDS_TO_LIVE).await?;
+    dns.set("passive.example.net", bench.address(3), Duration::ZERO);
     // Two backends with one role: an edit is seen when the other one answers.
     let _one = bench.echo("active", 2).await?;
     let _other = bench.echo("active-too", 4).await?;
@@ -103,7 +95,7 @@ pub(crate) async fn active_resolves_late(mut bench: Bench) -> anyhow::Result<()>
     for (edit, host) in (0..=EDITS).zip([2, 4].into_iter().cycle()) {
         dns.set(
             &format!("active-{edit}.example.net"),
-            name_of(&bench, host)?,
+            bench.address(host),
             LATE,
         );
     }

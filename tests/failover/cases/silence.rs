@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use locum_demo::manifests::{PASSIVE_CHECK, policy};
+use locum_demo::namespace::FarBackend;
 use locum_demo::report::Report;
 use rustix::process::Signal;
 
 use crate::bench::{Bench, none_lost};
-use crate::manifests::{PASSIVE_CHECK, policy};
-use crate::namespace::FarBackend;
 use crate::table::Row;
 
 /// How long `active` is silent, in seconds of load: longer than anyone waits.
@@ -50,15 +50,6 @@ pub(crate) async fn vanished_packets_with_no_policy_are_bounded(
     bounded(&vanish(&mut bench).await?)
 }
 
-/// What was lost and to what; nothing if nothing was.
-fn losses(report: &Report) -> String {
-    let losses = report.losses();
-    let losses = losses
-        .iter()
-        .map(|(what, times)| format!("{times} x {what}"));
-    losses.collect::<Vec<_>>().join(", ")
-}
-
 /// What is promised without a policy: nobody waits for ever, and once it is noticed everything is
 /// served.
 fn bounded(report: &Report) -> anyhow::Result<()> {
@@ -92,7 +83,7 @@ async fn hang(bench: &mut Bench) -> anyhow::Result<Report> {
 }
 
 async fn vanish(bench: &mut Bench) -> anyhow::Result<Report> {
-    let mut active = FarBackend::start("active")?;
+    let mut active = FarBackend::start("active", 0, None)?;
     let passive = bench.echo("passive", 3).await?;
     bench.write_slice("active", &[active.address()])?;
     bench.write_slice("passive", &[passive.address()])?;
@@ -126,7 +117,7 @@ async fn silence(
     bench.seconds(&load, 2).await?;
     let report = load.stop().await;
     let row = Row::of(&report, Some(failure), Some(back));
-    bench.record(row.note(losses(&report)));
+    bench.record(row.note(report.losses_in_words()));
     returned?;
     Ok(report)
 }

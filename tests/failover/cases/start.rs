@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use locum_demo::ask;
+use locum_demo::manifests::backend_ip;
 use locum_demo::manifests::numbered_route;
 
 use crate::bench::{Bench, none_lost};
-use crate::manifests::backend_ip;
 use crate::table::{Row, time};
 
 /// Routes beside the page's.

@@ -1,17 +1,17 @@
 //! A FailoverPolicy comes, pins a tier, drains one, and goes: traffic moves, and nothing is lost.
 
-use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use jiff::Timestamp;
+use locum_demo::dns::{Dns, SECONDS_TO_LIVE};
 use locum_demo::echo::Echo;
 use locum_demo::load::Load;
+use locum_demo::manifests::backend_fqdn;
 use locum_demo::report::Report;
 
 use crate::bench::{BACKEND_PORT, Bench, none_lost};
-use crate::dns::Dns;
-use crate::manifests::{backend_fqdn, failover};
+use crate::manifests::failover;
 use crate::table::{Row, time};
 
 /// How soon a changed policy must be served.
@@ -52,12 +52,11 @@ pub(crate) async fn a_policy_over_names_comes_and_goes(mut bench: Bench) -> anyh
 
 /// The page with names that only DNS knows.
 async fn names(bench: &Bench) -> anyhow::Result<Dns> {
-    let dns = Dns::start().await?;
+    let dns = Dns::start(SECONDS_TO_LIVE).await?;
     let mut backends = String::new();
     for (pod, host) in [("active", 2), ("passive", 3)] {
         let name = format!("{pod}.example.net");
-        let address: Ipv4Addr = bench.address(host).to_string().parse()?;
-        dns.set(&name, address, Duration::ZERO);
+        dns.set(&name, bench.address(host), Duration::ZERO);
         backends += &backend_fqdn(pod, pod == "passive", &name, BACKEND_PORT);
     }
     bench.write_page(true)?;

@@ -4,18 +4,19 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use locum_demo::manifests::backend;
 use locum_demo::report::Report;
+use locum_demo::tls::Authority;
 
 use crate::bench::{Bench, none_lost};
-use crate::manifests::backend;
 use crate::table::Row;
-use crate::tls::{Authority, Front};
+use crate::tls::Front;
 
 /// The port of the fronts.
 const TLS_PORT: u16 = 3443;
 
 fn front_address(bench: &Bench, host: u8) -> SocketAddr {
-    SocketAddr::new(bench.address(host), TLS_PORT)
+    SocketAddr::new(bench.address(host).into(), TLS_PORT)
 }
 
 /// A Backend at a front, with fields of its endpoint and of its TLS in YAML's flow style.

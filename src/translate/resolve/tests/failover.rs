@@ -255,6 +255,19 @@ fn tiers_of_names_are_apart_under_a_policy() {
     assert!(served(&yaml).chain("default/north,south+order").tiers_apart);
 }
 
+#[test]
+fn three_tiers_are_apart() {
+    let of = |tiers: &[(&str, &[&str])]| {
+        let yaml = three()
+            + &route("web", &rule(&["one", "two", "web:80"]))
+            + &failover("order", "name: web", tiers, "");
+        let chain = "default/one,two,Service/web:80+order";
+        served(&yaml).chain(chain).tiers_apart
+    };
+    assert!(!of(&[("a", &["one", "web:80"]), ("b", &["two"])]));
+    assert!(of(&[("a", &["one"]), ("b", &["two"]), ("c", &["web:80"])]));
+}
+
 const PAIR: &[(&str, &[&str])] = &[("a", &["one"]), ("b", &["two"])];
 
 #[test]

@@ -1,4 +1,7 @@
-//! A DNS server of the test: A records, each answered after a time of its own.
+//! A DNS server for tests: A records, each answered after a time of its own.
+//!
+//! In: queries over UDP. Out: an answer from what was set; a name that was not, or was taken away
+//! again, does not exist. It asks nobody.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,8 +12,8 @@ use anyhow::Context;
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
-/// How long an answer may be kept, in seconds.
-const TIME_TO_LIVE: u32 = 5;
+/// How long answers may be kept where a test has no other wish.
+pub const SECONDS_TO_LIVE: u32 = 5;
 /// The longest query over UDP that is read.
 const QUERY_LIMIT: usize = 1500;
 /// The fixed part of a message (RFC 1035, 4.1.1).
@@ -22,32 +25,52 @@ const NAME_ERROR: u8 = 3;
 
 /// The server. It ends when dropped.
 #[derive(Debug)]
-pub(crate) struct Dns {
+pub struct Dns {
     records: Arc<Mutex<HashMap<String, Record>>>,
     serving: JoinHandle<()>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Record {
-    address: Ipv4Addr,
+    /// A name may be known and have none.
+    address: Option<Ipv4Addr>,
     delay: Duration,
 }
 
 impl Dns {
-    /// A server on 127.0.0.1:53 that knows no name yet.
-    pub(crate) async fn start() -> anyhow::Result<Self> {
+    /// A server on 127.0.0.1:53 that knows no name yet. Its answers may be kept for so many seconds.
+    ///
+    /// # Errors
+    ///
+    /// When that address is taken, or may not be: tests have it in a namespace of their own.
+    pub async fn start(seconds_to_live: u32) -> anyhow::Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], 53));
         let socket = UdpSocket::bind(address)
             .await
             .context("the test's DNS server")?;
         let records = Arc::new(Mutex::default());
-        let serving = tokio::spawn(serve(Arc::new(socket), records.clone()));
+        let serving = tokio::spawn(serve(Arc::new(socket), records.clone(), seconds_to_live));
         Ok(Self { records, serving })
     }
 
     /// From now on this name has this address, told after this long.
-    pub(crate) fn set(&self, name: &str, address: Ipv4Addr, delay: Duration) {
+    pub fn set(&self, name: &str, address: Ipv4Addr, delay: Duration) {
+        let address = Some(address);
         lock(&self.records).insert(name.to_owned(), Record { address, delay });
+    }
+
+    /// From now on this name is there and has no address.
+    pub fn set_empty(&self, name: &str) {
+        let record = Record {
+            address: None,
+            delay: Duration::ZERO,
+        };
+        lock(&self.records).insert(name.to_owned(), record);
+    }
+
+    /// From now on there is no such name.
+    pub fn forget(&self, name: &str) {
+        lock(&self.records).remove(name);
     }
 }
 
@@ -57,7 +80,11 @@ impl Drop for Dns {
     }
 }
 
-async fn serve(socket: Arc<UdpSocket>, records: Arc<Mutex<HashMap<String, Record>>>) {
+async fn serve(
+    socket: Arc<UdpSocket>,
+    records: Arc<Mutex<HashMap<String, Record>>>,
+    seconds_to_live: u32,
+) {
     let mut buffer = [0; QUERY_LIMIT];
     loop {
         let Ok((length, client)) = socket.recv_from(&mut buffer).await else {
@@ -72,7 +99,7 @@ async fn serve(socket: Arc<UdpSocket>, records: Arc<Mutex<HashMap<String, Record
             if let Some(record) = record {
                 tokio::time::sleep(record.delay).await;
             }
-            let answer = question.answer(record.map(|record| record.address));
+            let answer = question.answer(record, seconds_to_live);
             // A client that has gone does not need it.
             let _ = socket.send_to(&answer, client).await;
         });
@@ -115,9 +142,10 @@ impl Question {
         })
     }
 
-    fn answer(&self, address: Option<Ipv4Addr>) -> Vec<u8> {
+    fn answer(&self, record: Option<Record>, seconds_to_live: u32) -> Vec<u8> {
+        let address = record.and_then(|record| record.address);
         let answers = address.filter(|_| self.kind == TYPE_A);
-        let code = if address.is_some() {
+        let code = if record.is_some() {
             NO_ERROR
         } else {
             NAME_ERROR
@@ -130,7 +158,7 @@ impl Question {
         if let Some(address) = answers {
             // The name is a pointer to the question's.
             answer.extend([0xc0, 0x0c, 0, 1, 0, 1]);
-            answer.extend(TIME_TO_LIVE.to_be_bytes());
+            answer.extend(seconds_to_live.to_be_bytes());
             answer.extend([0, 4]);
             answer.extend(address.octets());
         }
