@@ -19,6 +19,7 @@ const SUPPORTED_FEATURES: &[&str] = &[
     "GatewayPort8080",
     "HTTPRouteBackendProtocolH2C",
     "HTTPRouteBackendProtocolWebSocket",
+    "HTTPRouteBackendRequestHeaderModification",
     "HTTPRouteBackendTimeout",
     "HTTPRouteDestinationPortMatching",
     "HTTPRouteMethodMatching",
@@ -26,6 +27,9 @@ const SUPPORTED_FEATURES: &[&str] = &[
     "HTTPRouteParentRefPort",
     "HTTPRouteQueryParamMatching",
     "HTTPRouteRequestTimeout",
+    "HTTPRouteRetry",
+    "HTTPRouteRetryBackendTimeout",
+    "HTTPRouteRetryConnectionError",
 ];
 
 /// A class of one of Locum's controllers.

@@ -204,5 +204,11 @@ fn where_each_request_says_nothing_stands_in() {
     let yaml = resolver + &passive + &route("web", &rule(&["active", "passive"]));
     let resolution = served(&yaml);
     assert_eq!(resolution.tiers(), [vec![], vec!["Ip(10.0.0.2:80)"]]);
-    assert_eq!(resolution.reasons(), [reasons::INVALID_BACKEND_REF]);
+    assert_eq!(
+        resolution.reasons(),
+        [
+            reasons::ACTIVE_WITHOUT_ENDPOINTS,
+            reasons::INVALID_BACKEND_REF
+        ]
+    );
 }

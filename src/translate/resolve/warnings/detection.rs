@@ -108,8 +108,8 @@ fn limit_left_out(subject: &Subject<'_>, detection: &OutlierDetection) -> Option
 }
 
 /// The rest of a sentence that begins with a limit: what it keeps in of the first tier that it does
-/// not let go whole while those before it are out. Envoy counts all endpoints of a cluster together
-/// and lets one go if the share is not above the limit with it.
+/// not let go whole. Envoy counts all endpoints of a cluster together and lets one go if the share is
+/// not above the limit with it. In one cluster there are two tiers at most.
 fn kept_in(subject: &Subject<'_>, detection: &OutlierDetection, percent: u32) -> Option<String> {
     let chain = subject.chain;
     let is_aggregate = matches!(layout(chain), Layout::Aggregate(_));
@@ -120,30 +120,17 @@ fn kept_in(subject: &Subject<'_>, detection: &OutlierDetection, percent: u32) ->
     let count = |tier: &usize| endpoints(&chain.tiers[*tier]);
     let together: usize = serving.iter().map(count).sum();
     let percent = usize::try_from(percent).unwrap_or(usize::MAX);
-    let mut before = 0;
-    for tier in before_last {
+    before_last.iter().find_map(|tier| {
         let own = count(tier);
-        let (needed, all) = match is_aggregate {
-            true => (own, own),
-            false => (before + own, together),
-        };
+        let all = if is_aggregate { own } else { together };
         let least = usize::from(detection.always_eject_one);
         let can = (percent.saturating_mul(all) / 100).max(least);
-        if needed > can && !is_probed(subject, &chain.tiers[*tier]) {
-            let kept = (needed - can).min(own);
-            return Some(said(subject, *tier, [can, all, kept, own], before > 0));
-        }
-        before += own;
-    }
-    None
+        let is_kept = own > can && !is_probed(subject, &chain.tiers[*tier]);
+        is_kept.then(|| said(subject, *tier, [can, all, own - can, own]))
+    })
 }
 
-fn said(
-    subject: &Subject<'_>,
-    tier: usize,
-    [can, all, kept, own]: [usize; 4],
-    is_after_others: bool,
-) -> String {
+fn said(subject: &Subject<'_>, tier: usize, [can, all, kept, own]: [usize; 4]) -> String {
     let where_counted = match all == own {
         true => subject.tier(tier),
         false => "all tiers together".into(),
@@ -168,11 +155,7 @@ fn said(
     } else {
         ""
     };
-    let _ = write!(said, " ({}{more}) cannot be ejected", named.join(", "));
-    if is_after_others {
-        said.push_str(" while the tiers before it are out");
-    }
-    said.push('.');
+    let _ = write!(said, " ({}{more}) cannot be ejected.", named.join(", "));
     said
 }
 
