@@ -61,10 +61,11 @@ pub(super) struct Options {
     )]
     resolve_timeout: Duration,
     /// Print the codes and what each stands for, and check nothing
-    #[arg(long, env = "LOCUM_CODES", value_parser = BoolishValueParser::new())]
+    // An action: from the environment it would have every check pass.
+    #[arg(long, conflicts_with = "explain")]
     codes: bool,
     /// Print what a code stands for, what follows from it and what to write, and check nothing
-    #[arg(long, env = "LOCUM_EXPLAIN", value_name = "CODE")]
+    #[arg(long, value_name = "CODE")]
     explain: Option<String>,
 }
 

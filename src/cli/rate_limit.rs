@@ -62,17 +62,22 @@ impl RateLimitOptions {
 
 /// The two parts of `HOST:PORT`; an IPv6 address stands in brackets.
 fn host_and_port(text: &str) -> Result<(String, u16), String> {
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return Ok((address.ip().to_string(), address.port()));
-    }
-    let parts = text.rsplit_once(':');
-    let (host, port) = parts.ok_or("say HOST:PORT, such as ratelimit:8081")?;
-    if let Some(flaw) = names::SUBDOMAIN.flaw(host) {
-        return Err(format!("its host {flaw}"));
-    }
-    let port = port.parse().ok().filter(|port| *port > 0);
-    let port = port.ok_or("its port must be a number from 1 to 65535")?;
-    Ok((host.to_owned(), port))
+    let (host, port) = match text.parse::<SocketAddr>() {
+        Ok(address) => (address.ip().to_string(), Some(address.port())),
+        Err(_) => {
+            let parts = text.rsplit_once(':');
+            let (host, port) = parts.ok_or("say HOST:PORT, such as ratelimit:8081")?;
+            if let Some(flaw) = names::SUBDOMAIN.flaw(host) {
+                return Err(format!("its host {flaw}"));
+            }
+            (host.to_owned(), port.parse().ok())
+        }
+    };
+    let port = port.filter(|port| *port > 0);
+    Ok((
+        host,
+        port.ok_or("its port must be a number from 1 to 65535")?,
+    ))
 }
 
 #[cfg(test)]
@@ -93,6 +98,8 @@ mod tests {
             "ratelimit",
             "ratelimit:",
             "ratelimit:0",
+            "192.0.2.1:0",
+            "[::1]:0",
             "ratelimit:99999",
             "a b:1",
             ":1",

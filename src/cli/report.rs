@@ -150,7 +150,8 @@ impl Reporter {
                 let (Some(before), Some(now)) = (before, chain.serving_tier) else {
                     continue;
                 };
-                if before == now {
+                // Without a report yet it is the tier of before, perhaps by another number.
+                if before == now || chain.why.is_empty() {
                     continue;
                 }
                 let members = chain.tiers.get(now).map(|tier| tier.members.join(" + "));

@@ -24,7 +24,7 @@ pub struct Code {
 }
 
 /// All codes, in their order.
-pub const CODES: [Code; 18] = [
+pub const CODES: [Code; 19] = [
     Code {
         id: "LOC101",
         reason: reasons::STANDBY_WITHOUT_ENDPOINTS,
@@ -64,7 +64,16 @@ pub const CODES: [Code; 18] = [
         title: "A name does not resolve",
         why: "A member that DNS does not know has no endpoints. The names were looked up where `check \
               --resolve` ran, which may have another DNS than the proxies.",
-        mend: "Correct spec.endpoints[].fqdn.hostname of the Backend, or make the name known to the proxies' DNS.",
+        mend: "Correct the name there, or make it known to the proxies' DNS.",
+        stands_against: true,
+    },
+    Code {
+        id: "LOC106",
+        reason: reasons::NOTHING_SERVES,
+        title: "No tier serves",
+        why: "A FailoverPolicy keeps every request from the tiers that could serve, so each is answered as a \
+              last resort.",
+        mend: "Take `drain` out of a tier that can serve, in spec.tiers of the FailoverPolicy.",
         stands_against: true,
     },
     Code {

@@ -110,6 +110,10 @@ fn last_resort() -> Vec<Row> {
         Row::envoy(
             "status",
             &["HttpConnectionManager.local_reply_config.mappers.status_code"],
+        )
+        .but(
+            "`204`, `205`, `304`",
+            "an answer of 204, 205 or 304 has no body",
         ),
         Row::envoy("body", &[METADATA]).absent("none"),
         Row::envoy("contentType", &[METADATA]),

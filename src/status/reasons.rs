@@ -77,7 +77,7 @@ pub const INVALID_BACKEND_TLS: &str = "InvalidBackendTLS";
 pub const INVALID_ADDRESS: &str = "InvalidAddress";
 pub const UNSUPPORTED_ADDRESS_MIX: &str = "UnsupportedAddressMix";
 pub const UNSUPPORTED_PROTOCOL_MIX: &str = "UnsupportedProtocolMix";
-/// Something that is said of a Backend's TLS and changes nothing.
+/// Something that is said and changes nothing.
 pub const NO_EFFECT: &str = "NoEffect";
 /// An endpoint with TLS has no name to be asked for by.
 pub const NO_SERVER_NAME: &str = "NoServerName";
@@ -105,6 +105,8 @@ pub const ACTIVE_WITHOUT_ENDPOINTS: &str = "ActiveWithoutEndpoints";
 pub const STANDBY_WITHOUT_ENDPOINTS: &str = "StandbyWithoutEndpoints";
 /// A FailoverPolicy keeps requests from a tier.
 pub const TIER_DRAINED: &str = "TierDrained";
+/// Every tier is drained, or has nothing.
+pub const NOTHING_SERVES: &str = "NothingServes";
 /// A tier's own health check where nothing is probed.
 pub const NOT_PROBED: &str = "NotProbed";
 pub const DETECTION_OFF: &str = "DetectionOff";

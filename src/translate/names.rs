@@ -151,7 +151,7 @@ fn push_member(name: &mut String, namespace: &str, member: &ChainMember<'_>) {
         name.push_str(&member.weight.to_string());
     }
     if !member.headers.is_empty() {
-        let _ = write!(name, "~{:08x}", hash(member.headers));
+        let _ = write!(name, "~{:016x}", hash(member.headers));
     }
 }
 
@@ -164,7 +164,7 @@ fn hash(changes: &HeaderChanges) -> u64 {
     for (name, value) in &changes.given {
         let _ = writeln!(text, "{name}: {value}");
     }
-    xxhash_rust::xxh3::xxh3_64(text.as_bytes()) >> 32
+    xxhash_rust::xxh3::xxh3_64(text.as_bytes())
 }
 
 fn push_object(name: &mut String, namespace: &str, object: &ObjectName) {
@@ -257,7 +257,7 @@ mod tests {
             chain("default", [[member]], None).0
         };
         assert!(name("1").starts_with("default/active~"), "{}", name("1"));
-        assert_eq!(name("1").len(), "default/active~".len() + 8);
+        assert_eq!(name("1").len(), "default/active~".len() + 16);
         assert_ne!(name("1"), name("2"));
     }
 

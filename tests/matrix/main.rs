@@ -51,7 +51,7 @@ const SECONDS_TO_LIVE: u32 = 1;
 const STALL_LIMIT: Duration = Duration::from_millis(500);
 /// How often a case is tried of which that is true; the last one counts.
 const TRIES: usize = 3;
-/// No divisor of the number of combinations, so that steps of it come by all.
+/// Has no factor in common with the number of combinations, so that steps of it come by all.
 const STEP: usize = 7919;
 
 fn main() -> ExitCode {
@@ -111,11 +111,12 @@ fn one(case: Combination, number: usize, dns: &Dns) -> anyhow::Result<()> {
         let done = runtime()?.block_on(run::run(case, bench, number, dns))?;
         let stall = done.row.stall;
         let still = format!("the machine stood still for up to {stall:.1?}");
-        if done.verdict.is_err() && stall > STALL_LIMIT && left > 0 {
-            say(&format!("{case} again: {still}"));
+        // What was lost in a try stands in the table, whatever came of the next one.
+        rows::record(done.row);
+        if let (Err(error), true) = (&done.verdict, stall > STALL_LIMIT && left > 0) {
+            say(&format!("{case} again: {still}; {error:#}"));
             continue;
         }
-        rows::record(done.row);
         return done.verdict.context(still);
     }
     unreachable!("the last try is judged")

@@ -1,38 +1,37 @@
 //! How long this machine stood still: on a busy one, time limits pass although all is well.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
-
-use tokio::task::JoinHandle;
 
 /// How long it sleeps at a time.
 const SLEEP: Duration = Duration::from_millis(10);
 
-/// Watches as long as it is there.
+/// Watches as long as it is there, from a thread of its own: what the case's own tasks do does not count.
 #[derive(Debug)]
 pub(crate) struct Stall {
     longest_us: Arc<AtomicU64>,
-    watching: JoinHandle<()>,
+    over: Arc<AtomicBool>,
 }
 
 impl Stall {
     /// Begins to watch.
     pub(crate) fn watch() -> Self {
-        let longest_us = Arc::new(AtomicU64::new(0));
-        let longest = longest_us.clone();
-        let watching = tokio::spawn(async move {
-            loop {
+        let stall = Self {
+            longest_us: Arc::default(),
+            over: Arc::default(),
+        };
+        let (longest, over) = (stall.longest_us.clone(), stall.over.clone());
+        thread::spawn(move || {
+            while !over.load(Ordering::Relaxed) {
                 let began = Instant::now();
-                tokio::time::sleep(SLEEP).await;
+                thread::sleep(SLEEP);
                 let late = began.elapsed().saturating_sub(SLEEP).as_micros();
                 longest.fetch_max(u64::try_from(late).unwrap_or(u64::MAX), Ordering::Relaxed);
             }
         });
-        Self {
-            longest_us,
-            watching,
-        }
+        stall
     }
 
     /// The longest that anything has been late so far.
@@ -43,6 +42,6 @@ impl Stall {
 
 impl Drop for Stall {
     fn drop(&mut self) {
-        self.watching.abort();
+        self.over.store(true, Ordering::Relaxed);
     }
 }

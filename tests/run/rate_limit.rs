@@ -180,10 +180,7 @@ fn a_global_limit_counts_the_requests_of_all_proxies_together() {
             "locum: policy=default/limit rule=1".to_owned(),
             5 * 5 + 5 * 7,
         ),
-        (
-            "locum: route=default/web/rule/0/match/0 rule=0".to_owned(),
-            5,
-        ),
+        ("locum: route=default/web/rule/0 rule=0".to_owned(), 5),
     ];
     // What an answer costs is counted after it.
     until("every answer is counted", || counter.counts() == expected);

@@ -1,6 +1,6 @@
 //! What is answered when no tier can serve.
 
-use schemars::JsonSchema;
+use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 /// A media type with its parameters, in visible characters and single blanks.
@@ -8,10 +8,14 @@ const CONTENT_TYPE: &str = r"^[!-~]+/[!-~]+( [!-~]+)*$";
 
 /// What the proxy answers when no tier can serve: each was tried or has no endpoint, or the proxy's
 /// own limits are reached. An answer that a backend has given is passed on as it is.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!(self.status in [204, 205, 304])")
+        .message("an answer of 204, 205 or 304 has no body, and a last resort has one: use another status")
+)]
 pub struct LastResort {
-    /// The status code.
+    /// The status code; not 204, 205 or 304, whose answers have no body.
     #[serde(default = "unavailable")]
     #[schemars(range(min = 200, max = 599))]
     pub status: u16,

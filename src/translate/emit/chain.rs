@@ -2,7 +2,8 @@
 //!
 //! One cluster whose localities carry `priority` 0..N, where all tiers are found in the same way,
 //! speak the same protocol and need no settings of their own that only a cluster can have: an EDS
-//! cluster for known addresses, an `envoy.cluster.dns` for names. Otherwise, and where the model says
+//! cluster for known addresses, an `envoy.cluster.dns` for names; where each request says it, a dynamic
+//! forward proxy, which is a chain alone. Otherwise, and where the model says
 //! so, an aggregate over one cluster per tier. Either way a tier without endpoints has its place: Envoy
 //! sees nothing healthy there and goes on to the next.
 //!

@@ -39,7 +39,9 @@ use envoy_types::pb::google::protobuf::{Any, UInt64Value};
 use envoy_types::util::pack_any;
 
 use super::{headers, rate_limit, rate_limit_service, response_override};
-use crate::model::{AbortStatus, Action, Bandwidth, Codec, Compression, Fault, Filters, Port};
+use crate::model::{
+    AbortStatus, Action, Bandwidth, Codec, Compression, Fault, Filters, Port, Route,
+};
 use crate::translate::RateLimitService;
 use crate::xds::wire::{boolean, duration, extension, uint32};
 
@@ -83,7 +85,7 @@ pub(super) fn of_listener(
     // What is asked of another machine is the last of those that refuse. The buffer comes after them:
     // what is not taken need not be kept.
     let global =
-        service.map(|service| disabled(GLOBAL_LIMIT, rate_limit_service::nothing(service)));
+        service.map(|service| disabled(GLOBAL_LIMIT, rate_limit_service::switched_off(service)));
     let shaping = [
         disabled(BUFFER, buffer),
         disabled(REQUEST_BANDWIDTH, bandwidth.clone()),
@@ -110,8 +112,8 @@ fn asked(port: &Port) -> impl Iterator<Item = &Filters> {
     })
 }
 
-/// What the route called `route` switches on.
-pub(super) fn of_route(route: &str, filters: &Filters) -> HashMap<String, Any> {
+/// What a route switches on.
+pub(super) fn of_route(route: &Route, filters: &Filters) -> HashMap<String, Any> {
     let mut on: HashMap<String, Any> = HashMap::new();
     let mut add = |name: &str, config: Any| on.insert(name.to_owned(), config);
     if !filters.overrides.is_empty() {

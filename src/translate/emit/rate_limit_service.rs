@@ -6,7 +6,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
+use envoy_types::pb::envoy::config::cluster::v3::{CircuitBreakers, Cluster};
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::config::core::v3::grpc_service::{EnvoyGrpc, TargetSpecifier};
@@ -27,10 +28,10 @@ use envoy_types::pb::envoy::r#type::v3::RateLimitUnit;
 use envoy_types::pb::google::protobuf::UInt64Value;
 
 use super::rate_limit;
-use crate::model::GlobalLimit;
+use crate::model::{GlobalLimit, Route};
 use crate::translate::{RateLimitService, names};
 use crate::xds::resource::Readiness;
-use crate::xds::wire::{duration, packed, socket_address, spoken};
+use crate::xds::wire::{boolean, duration, packed, socket_address, spoken, uint32};
 
 /// What the limits of all Gateways are in for the service.
 const DOMAIN: &str = "locum";
@@ -39,13 +40,17 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Questions under way at once, of which each request with a limit has one. Above it they would go
+/// unanswered.
+const QUESTIONS: u32 = 100_000;
+
 /// What entries are called that say whose requests are counted together.
 const ROUTE: &str = "route";
 const POLICY: &str = "policy";
 const RULE: &str = "rule";
 
 /// The filter where no route asks for it.
-pub(super) fn nothing(service: &RateLimitService) -> RateLimit {
+pub(super) fn switched_off(service: &RateLimitService) -> RateLimit {
     RateLimit {
         domain: DOMAIN.into(),
         timeout: Some(duration(service.timeout)),
@@ -66,20 +71,21 @@ pub(super) fn nothing(service: &RateLimitService) -> RateLimit {
     }
 }
 
-/// The limits of the route called `route`.
-pub(super) fn of_route(route: &str, limits: &[GlobalLimit]) -> RateLimitPerRoute {
+/// The limits of a rule, which all its matches share.
+pub(super) fn of_route(route: &Route, limits: &[GlobalLimit]) -> RateLimitPerRoute {
+    let rule = &format!("{}/rule/{}", route.owner.object, route.rule);
     let limits = limits.iter().enumerate();
     RateLimitPerRoute {
-        rate_limits: limits.flat_map(|limit| questions(route, limit)).collect(),
+        rate_limits: limits.flat_map(|limit| questions(rule, limit)).collect(),
         ..RateLimitPerRoute::default()
     }
 }
 
 /// What is asked for one limit: before the request, and when its answer has ended.
-fn questions(route: &str, (number, limit): (usize, &GlobalLimit)) -> impl Iterator<Item = Actions> {
+fn questions(rule: &str, (number, limit): (usize, &GlobalLimit)) -> impl Iterator<Item = Actions> {
     let whose = match &limit.shared_by {
         Some(policy) => generic(POLICY, policy.to_string()),
-        None => generic(ROUTE, route.to_owned()),
+        None => generic(ROUTE, rule.to_owned()),
     };
     let mut before = rate_limit::actions((number, &limit.rule));
     let own = [whose, generic(RULE, number.to_string())];
@@ -160,6 +166,16 @@ pub(super) fn cluster(service: &RateLimitService) -> Cluster {
         name: names::RATE_LIMIT_SERVICE.into(),
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(found.into())),
         connect_timeout: Some(duration(CONNECT_TIMEOUT)),
+        // A proxy that starts does not wait for a name that DNS is late with: most routes have no limit.
+        wait_for_warm_on_init: Some(boolean(false)),
+        circuit_breakers: Some(CircuitBreakers {
+            thresholds: vec![Thresholds {
+                max_pending_requests: Some(uint32(QUESTIONS)),
+                max_requests: Some(uint32(QUESTIONS)),
+                ..Thresholds::default()
+            }],
+            ..CircuitBreakers::default()
+        }),
         load_assignment: Some(ClusterLoadAssignment {
             cluster_name: names::RATE_LIMIT_SERVICE.into(),
             endpoints: vec![LocalityLbEndpoints {

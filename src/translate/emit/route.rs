@@ -86,7 +86,7 @@ fn routes(route: &Route) -> impl Iterator<Item = pb::Route> {
         served.metadata = forward.last_resort.as_ref().map(last_resort::metadata);
         served.request_headers_to_remove = filters::headers_to_remove(&forward.filters);
         served.response_headers_to_remove = filters::answer_headers_to_remove(&forward.filters);
-        served.typed_per_filter_config = filters::of_route(&route.name, &forward.filters);
+        served.typed_per_filter_config = filters::of_route(route, &forward.filters);
         served.stat_prefix = forward.stat_prefix.clone().unwrap_or_default();
     }
     share.into_iter().chain([served])

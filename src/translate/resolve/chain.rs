@@ -9,16 +9,15 @@
 //! missing stood by, unless a FailoverPolicy says it. So it is counted as what leaves the rest
 //! whole: among the standbys while another reference is active, as the active one otherwise.
 
-use std::collections::BTreeSet;
+mod mixes;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::order::Order;
 use super::refs::Reference;
-use crate::model::{
-    Address, Chain, ChainName, ChainSettings, Endpoint, Member, Protocol, Switch, Tier,
-};
+use crate::model::{Address, Chain, ChainName, ChainSettings, Endpoint, Member, Switch, Tier};
 use crate::resource::{Key, ObjectName};
-use crate::status::reasons;
 use crate::translate::names;
 
 /// How many tiers that a policy orders may be in one cluster.
@@ -45,19 +44,12 @@ pub(super) enum Outcome {
 
 /// Orders references in tiers; `order` is what their own say already.
 ///
-/// Members whose protocol differs from the rest of their tier are refused here, since an Envoy
-/// cluster speaks one; so are Unix sockets beside names, since Envoy's DNS cluster leaves them out
-/// without a word. Their `failure` is set in `references` too.
+/// What cannot be beside others is refused here ([`mixes`]); its `failure` is set in `references` too.
 pub(super) fn outcome(references: &mut [Reference], order: Option<&Arc<Order>>) -> Outcome {
     let last = references.iter().filter_map(|reference| reference.tier);
     let named = order.map_or(0, |order| order.tiers.len());
     let count = last.max().map_or(1, |last| last + 1).max(named);
-    for tier in 0..count {
-        refuse_other_protocols(references, tier);
-        refuse_sockets_beside_names(references, tier);
-        refuse_other_headers(references, tier);
-    }
-    refuse_resolvers_beside_others(references);
+    mixes::refuse(references, count);
     let counted = || references.iter().filter(|reference| reference.weight > 0);
     if counted().all(|reference| reference.failure.is_some()) {
         return Outcome::Nothing;
@@ -96,118 +88,6 @@ fn failing_millionths(tier: &[Reference]) -> u32 {
     };
     let share = weight(true) * 1_000_000 / weight(false);
     u32::try_from(share).expect("a share is at most a million")
-}
-
-fn refuse_other_protocols(references: &mut [Reference], tier: usize) {
-    let in_tier = |reference: &Reference| {
-        reference.tier == Some(tier) && reference.weight > 0 && reference.failure.is_none()
-    };
-    let weight = |protocol: Protocol| -> u64 {
-        references
-            .iter()
-            .filter(|reference| in_tier(reference) && reference.protocol == protocol)
-            .map(|reference| u64::from(reference.weight))
-            .sum()
-    };
-    let (http1, h2c) = (weight(Protocol::Http1), weight(Protocol::Http2));
-    if http1 == 0 || h2c == 0 {
-        return;
-    }
-    let kept = if http1 >= h2c {
-        Protocol::Http1
-    } else {
-        Protocol::Http2
-    };
-    for reference in references {
-        let is_other = ![kept, Protocol::Negotiated].contains(&reference.protocol);
-        if in_tier(reference) && is_other {
-            let message = format!(
-                "{} {} speaks {} while most of its tier speaks {}: all backends of a tier must speak the same. \
-                 Give it a rule or a tier of its own.",
-                reference.kind,
-                reference.object,
-                protocol_name(reference.protocol),
-                protocol_name(kept)
-            );
-            reference.failure = Some((reasons::UNSUPPORTED_PROTOCOL_MIX, message));
-        }
-    }
-}
-
-fn refuse_sockets_beside_names(references: &mut [Reference], tier: usize) {
-    let in_tier = |reference: &Reference| {
-        reference.tier == Some(tier) && reference.weight > 0 && reference.failure.is_none()
-    };
-    let has = |reference: &Reference, which: fn(&Address) -> bool| {
-        let mut endpoints = reference.endpoints.iter();
-        endpoints.any(|endpoint| which(&endpoint.address))
-    };
-    let mut tier = references.iter().filter(|reference| in_tier(reference));
-    if !tier.any(|reference| has(reference, |address| matches!(address, Address::Name(..)))) {
-        return;
-    }
-    for reference in references {
-        if in_tier(reference) && has(reference, |address| matches!(address, Address::Unix(_))) {
-            let message = format!(
-                "{} {} is a Unix socket in a tier with names that DNS resolves: Envoy cannot have both in one. \
-                 Give it a rule or a tier of its own, or use addresses instead of names.",
-                reference.kind, reference.object
-            );
-            reference.failure = Some((reasons::UNSUPPORTED_ADDRESS_MIX, message));
-        }
-    }
-}
-
-/// Envoy knows an endpoint of a tier once, so what is changed of requests to it is one thing.
-fn refuse_other_headers(references: &mut [Reference], tier: usize) {
-    let in_tier = |reference: &Reference| {
-        reference.tier == Some(tier) && reference.weight > 0 && reference.failure.is_none()
-    };
-    for index in 1..references.len() {
-        let (before, rest) = references.split_at_mut(index);
-        let reference = &mut rest[0];
-        let same = |other: &&Reference| {
-            in_tier(other)
-                && (&other.kind, &other.object, other.port)
-                    == (&reference.kind, &reference.object, reference.port)
-        };
-        let differs = |other: &Reference| other.headers != reference.headers;
-        if in_tier(reference) && before.iter().find(same).is_some_and(differs) {
-            let message = format!(
-                "{} {} is twice in its tier, with different header filters: Envoy knows its endpoints once. Give it \
-                 a rule or a tier of its own.",
-                reference.kind, reference.object
-            );
-            reference.failure = Some((reasons::UNSUPPORTED_VALUE, message));
-        }
-    }
-}
-
-/// Where a request's own host leads, nothing can stand in for it.
-fn refuse_resolvers_beside_others(references: &mut [Reference]) {
-    let counted = references.iter().filter(|reference| reference.weight > 0);
-    if counted.count() < 2 {
-        return;
-    }
-    for reference in references {
-        let mut endpoints = reference.endpoints.iter();
-        let is_resolver = endpoints.any(|endpoint| endpoint.address == Address::OfRequest);
-        if is_resolver && reference.weight > 0 && reference.failure.is_none() {
-            let message = format!(
-                "Backend {} is of type DynamicResolver, which must be a rule's only backend.",
-                reference.object
-            );
-            reference.failure = Some((reasons::INVALID_BACKEND_REF, message));
-        }
-    }
-}
-
-fn protocol_name(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Http1 => "HTTP/1.1",
-        Protocol::Http2 => "HTTP/2",
-        Protocol::Negotiated => "either",
-    }
 }
 
 impl Draft {
@@ -266,7 +146,8 @@ impl Draft {
             // Of three tiers, a request that is tried in the second one when it fails would be lost, though
             // the third is well: in one cluster Envoy 1.40 keeps to the tier that it chose two attempts before,
             // and answers 503 where nobody is left in it.
-            tiers_apart: order.is_some() && (self.has_names() || self.tiers.len() > MOST_IN_ONE),
+            tiers_apart: order.is_some() && (self.has_names() || self.tiers.len() > MOST_IN_ONE)
+                || self.shares_addresses_unlike(),
             settings,
             owners,
         }
@@ -282,6 +163,24 @@ impl Draft {
     pub(super) fn is_drained(&self, tier: usize) -> bool {
         let tiers = self.order.as_deref().map(|order| &order.tiers);
         tiers.is_some_and(|tiers| tiers.get(tier).is_some_and(|tier| tier.drained))
+    }
+
+    /// Whether an address is in two tiers and is to be spoken to in two ways. An EDS cluster has each
+    /// address once, in the first way.
+    fn shares_addresses_unlike(&self) -> bool {
+        let mut seen: BTreeMap<&Address, &Reference> = BTreeMap::new();
+        let mut usable = self
+            .tiers
+            .iter()
+            .flatten()
+            .filter(|it| it.failure.is_none());
+        usable.any(|reference| {
+            let mut endpoints = reference.endpoints.iter();
+            endpoints.any(|endpoint| {
+                let first = *seen.entry(&endpoint.address).or_insert(reference);
+                !mixes::spoken_to_alike(first, reference)
+            })
+        })
     }
 
     /// Whether any of it is looked up in DNS.

@@ -101,6 +101,8 @@ impl Failovers {
                         target,
                     });
                 }
+                // Named twice: it has it.
+                Some(same) if same == order.policy => return None,
                 Some(older) => (
                     reasons::CONFLICTED,
                     format!("Unable to target {key}: the older {older} has it already."),

@@ -217,9 +217,14 @@ impl Resolution {
         &self.gateway().chains[&ChainName(name.into())]
     }
 
+    /// The first route's chain.
+    pub(super) fn first_chain(&self) -> &Chain {
+        &self.gateway().chains[&self.forward().chain]
+    }
+
     /// The addresses of the first route's chain, tier by tier.
     pub(super) fn tiers(&self) -> Vec<Vec<String>> {
-        let chain = &self.gateway().chains[&self.forward().chain];
+        let chain = self.first_chain();
         let endpoints = |member: &crate::model::Member| member.endpoints.clone();
         chain
             .tiers

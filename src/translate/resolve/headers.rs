@@ -10,9 +10,25 @@ use super::rules::word;
 use super::settings::Refusals;
 use crate::model::HeaderChanges;
 
-/// What makes an HTTP/1.1 request belong to a host. What an endpoint is told of it is not a matter of
-/// one header.
-const HOST: &str = "host";
+/// Headers that say where a request ends, what its connection is, or whose it is. They are the proxy's: one
+/// that is wrong would have a backend read a client's body as the next request.
+const OF_THE_CONNECTION: [&str; 11] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+/// What Envoy says of itself, and takes as said by itself.
+const ENVOYS: &str = "x-envoy-";
+/// Its lines are no list that commas could divide.
+const COOKIE: &str = "cookie";
 
 /// What the filters of `spec` change, with the field below the reference and the reason of each that
 /// cannot be honoured.
@@ -39,18 +55,21 @@ fn apply(
     changes: &mut HeaderChanges,
     refusals: &mut Refusals,
 ) {
-    let mut usable = |name: &str, value: &str, list: &str, index: usize| {
-        let fault = fault(name, value)?;
+    let is_usable = |name: &str, value: &str, place: (&str, usize), refusals: &mut Refusals| {
+        let Some(fault) = fault(name, value) else {
+            return true;
+        };
+        let (list, index) = place;
         refusals.push((format!("{field}.{list}[{index}]"), fault));
-        Some(())
+        false
     };
     for (index, name) in modifier.remove.iter().flatten().enumerate() {
-        if usable(name, "", "remove", index).is_none() {
+        if is_usable(name, "", ("remove", index), refusals) {
             changes.taken.insert(name.to_ascii_lowercase());
         }
     }
     for (index, header) in modifier.set.iter().flatten().enumerate() {
-        if usable(&header.name, &header.value, "set", index).is_none() {
+        if is_usable(&header.name, &header.value, ("set", index), refusals) {
             let name = header.name.to_ascii_lowercase();
             changes.taken.insert(name.clone());
             let value = || header.value.clone();
@@ -60,8 +79,14 @@ fn apply(
     let mut added = Vec::new();
     for (index, header) in modifier.add.iter().flatten().enumerate() {
         let name = header.name.to_ascii_lowercase();
+        if name == COOKIE {
+            let field = format!("{field}.add[{index}]");
+            let message = "Header cookie cannot be added to: its lines are no list. Use set.";
+            refusals.push((field, message.into()));
+            continue;
+        }
         let is_first = !added.contains(&name);
-        if is_first && usable(&header.name, &header.value, "add", index).is_none() {
+        if is_first && is_usable(&header.name, &header.value, ("add", index), refusals) {
             let given = changes.given.entry(name.clone());
             // Lines of one header are one list.
             given
@@ -80,8 +105,11 @@ fn fault(name: &str, value: &str) -> Option<String> {
             "Header name {name:?} cannot be used: letters, digits, \"-\", \"_\" and \".\" can."
         ));
     }
-    if name.eq_ignore_ascii_case(HOST) {
-        return Some("Header host cannot be changed for one backend.".into());
+    let lower = name.to_ascii_lowercase();
+    if OF_THE_CONNECTION.contains(&&*lower) || lower.starts_with(ENVOYS) {
+        return Some(format!(
+            "Header {lower} cannot be changed for one backend: it is the proxy's own. Take it out."
+        ));
     }
     let control = value
         .chars()
@@ -146,5 +174,18 @@ mod tests {
             at("add")
         );
         assert_eq!(filter(r#""remove": ["a b"]"#), at("remove"));
+        for own in [
+            "Content-Length",
+            "transfer-encoding",
+            "TE",
+            "x-envoy-retry-on",
+        ] {
+            let changes = format!(r#""remove": ["{own}"]"#);
+            assert_eq!(filter(&changes), at("remove"), "{own}");
+        }
+        assert_eq!(
+            filter(r#""add": [{"name": "Cookie", "value": "a=1"}]"#),
+            at("add")
+        );
     }
 }

@@ -56,6 +56,11 @@ pub(super) struct Reference {
 }
 
 impl Reference {
+    /// Whether it is one of the usable members of a tier.
+    pub(super) fn counts_in(&self, tier: usize) -> bool {
+        self.tier == Some(tier) && self.weight > 0 && self.failure.is_none()
+    }
+
     /// Whether it has somewhere to send requests to, as far as is known.
     pub(super) fn can_serve(&self) -> bool {
         let mut endpoints = self.endpoints.iter();

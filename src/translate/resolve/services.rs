@@ -12,7 +12,7 @@ use k8s_openapi::api::discovery::v1::{Endpoint as SliceEndpoint, EndpointSlice};
 
 use super::local;
 use crate::model::{Address, Endpoint, Health, Protocol};
-use crate::resource::{Key, Kind, ObjectName, Service, ServiceImport};
+use crate::resource::{Key, Kind, ObjectName, Service, ServiceImport, names};
 use crate::status::reasons;
 use crate::translate::{Options, read::Reader};
 
@@ -124,6 +124,9 @@ fn external_name(
     let external = external.unwrap_or_default().trim_end_matches('.');
     if external.is_empty() {
         return refuse("it has no externalName.".into());
+    }
+    if let Some(flaw) = names::SUBDOMAIN.flaw(external) {
+        return refuse(format!("its externalName {flaw}."));
     }
     if let Some(message) = local::unfit_name(external, options.allow_local_backends) {
         return refuse(message);

@@ -8,6 +8,7 @@ mod failover;
 mod gateways;
 mod guards;
 mod matching;
+mod mixes;
 mod policies;
 mod readiness;
 mod references;

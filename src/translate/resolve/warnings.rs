@@ -135,7 +135,8 @@ fn idle_probe(subject: &Subject<'_>, policy: &Key) -> Option<Problem> {
             subject.name.0
         );
         let field = "spec.healthCheck.active";
-        Problem::warning(policy, field, reasons::NOT_PROBED, message)
+        let found = Problem::warning(policy, field, reasons::NO_EFFECT, message);
+        found.with_mend("Take healthCheck.active out.")
     })
 }
 

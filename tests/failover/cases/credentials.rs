@@ -35,7 +35,7 @@ const NO_DETECTION: &str = "
       consecutiveLocalOriginFailures: 0
 ";
 
-/// The three tiers, and what each is to be sent where the client sends nothing of its own.
+/// The three tiers, and what each is sent whatever the client sends; nothing is the client's own.
 const TIERS: [(&str, Option<&str>); 3] = [
     ("active", Some("Bearer active")),
     ("passive", None),

@@ -49,6 +49,25 @@ spec:
         openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}
 ---
 ";
+/// The definition of ServiceImport, which a cluster has where its Services are shared with others.
+const IMPORTS: &str = "serviceimports.multicluster.x-k8s.io";
+const IMPORT_DEFINITION: &str = "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: serviceimports.multicluster.x-k8s.io}
+spec:
+  group: multicluster.x-k8s.io
+  scope: Namespaced
+  names: {kind: ServiceImport, plural: serviceimports, singular: serviceimport}
+  versions:
+    - name: v1alpha1
+      served: true
+      storage: true
+      subresources: {status: {}}
+      schema:
+        openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}
+---
+";
 const GUARD: &str = "
 apiVersion: gateway.envoyproxy.io/v1alpha1
 kind: KIND
@@ -118,9 +137,15 @@ pub(crate) async fn what_locum_asks_for_is_what_its_role_grants(
         kind: "crd",
         name: definition(kind),
     });
-    kubectl_with(&["apply", "-f", "-"], &of_guards(GUARD_DEFINITION)).await?;
-    for kind in GUARDS {
-        let name = format!("crd/{}", definition(kind));
+    let _imports = Outside {
+        kind: "crd",
+        name: IMPORTS.into(),
+    };
+    let definitions = of_guards(GUARD_DEFINITION) + IMPORT_DEFINITION;
+    kubectl_with(&["apply", "-f", "-"], &definitions).await?;
+    let names = GUARDS.map(definition).into_iter();
+    for name in names.chain([IMPORTS.to_owned()]) {
+        let name = format!("crd/{name}");
         kubectl(&[
             "wait",
             "--for=condition=Established",

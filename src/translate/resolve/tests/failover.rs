@@ -322,6 +322,35 @@ fn a_drained_tier_is_no_standby_that_could_take_over() {
 }
 
 #[test]
+fn tiers_that_are_all_drained_are_a_warning() {
+    let yaml = three() + &route("web", &rule(&["one", "two"]));
+    let all =
+        failover("order", "name: web", PAIR, "").replace("name: a, ", "drain: true, name: a, ");
+    assert!(served(&(yaml.clone() + &all)).reasons().is_empty());
+    let all = all.replace("name: b, ", "drain: true, name: b, ");
+    assert_eq!(served(&(yaml + &all)).reasons(), [reasons::NOTHING_SERVES]);
+}
+
+#[test]
+fn a_target_that_a_policy_names_twice_is_its_own() {
+    let yaml = three() + &route("web", &rule(&["one", "two"]));
+    let order = failover("order", "name: web", PAIR, "");
+    let target = order
+        .split_once("targetRefs: [")
+        .and_then(|(_, rest)| rest.split_once(']'))
+        .expect("its target")
+        .0;
+    let twice = order.replace(target, &format!("{target}, {target}"));
+    let resolution = served(&(yaml + &twice));
+    assert!(
+        resolution.reasons().is_empty(),
+        "{:?}",
+        resolution.reasons()
+    );
+    assert_eq!(accepted(&resolution, "order"), (true, reasons::ACCEPTED));
+}
+
+#[test]
 fn a_connect_timeout_of_nothing_is_refused() {
     let order = failover("order", "name: web", PAIR, "").replace(
         "name: b, backendRefs",

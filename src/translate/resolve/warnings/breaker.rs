@@ -26,7 +26,7 @@ pub(super) fn of(subject: &Subject<'_>) -> Vec<Problem> {
         retries = under_budget(under_way, percent, least);
         if retries < under_way {
             let message = format!("{all}, and the retry budget lets about {retries} of them.");
-            let mend = "Write 100 percent.".to_owned();
+            let mend = "Write percent: {numerator: 100}.".to_owned();
             let reason = reasons::BREAKER_BELOW_RETRIES;
             warn("retryBudget.percent", reason, message, mend);
         }

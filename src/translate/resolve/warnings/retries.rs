@@ -42,7 +42,8 @@ fn counted(subject: &Subject<'_>, object: &Key, field: &str) -> Option<Problem> 
         );
         let said = field.rsplit('.').next().unwrap_or(field);
         let found = Problem::warning(object, field, reasons::RETRIES_OFF, message);
-        return Some(found.with_mend(format!("Write {said}: {needed}, or leave it out.")));
+        let least = needed.max(1);
+        return Some(found.with_mend(format!("Write {said}: {least}, or leave it out.")));
     }
     let reason = reasons::RETRIES_DO_NOT_REACH_STANDBY;
     if retry.attempts_per_tier.is_none() && before_last > 0 {

@@ -11,6 +11,7 @@ use crate::status::reasons;
 /// What is wrong with the tiers themselves.
 pub(super) fn of(subject: &Subject<'_>) -> Vec<Problem> {
     let mut problems = drained(subject);
+    problems.extend(nothing_serves(subject));
     problems.extend(without_endpoints(subject));
     let shared = in_two_tiers(&subject.chain.tiers).map(|message| {
         of_route(subject, reasons::ENDPOINT_IN_TWO_TIERS, message)
@@ -40,6 +41,27 @@ fn drained(subject: &Subject<'_>) -> Vec<Problem> {
         Problem::note(&order.policy, &field, reasons::TIER_DRAINED, message)
     });
     drained.collect()
+}
+
+/// A chain of which every tier is drained, or has nothing that could serve.
+fn nothing_serves(subject: &Subject<'_>) -> Option<Problem> {
+    let order = subject.order?;
+    let mut tiers = subject.draft.tiers.iter().enumerate();
+    let serves = tiers.any(|(index, tier)| {
+        !subject.draft.is_drained(index) && tier.iter().any(Reference::can_serve)
+    });
+    let is_drained = (0..subject.draft.tiers.len()).any(|tier| subject.draft.is_drained(tier));
+    if serves || !is_drained {
+        return None;
+    }
+    let status = order.last_resort.as_ref().map_or(503, |last| last.status);
+    let message = format!(
+        "Every tier of chain {} is drained or has nothing that could serve: all requests are answered {status}.",
+        subject.name.0
+    );
+    let field = "spec.tiers";
+    let found = Problem::warning(&order.policy, field, reasons::NOTHING_SERVES, message);
+    Some(found.with_mend("Take drain out of a tier that can serve."))
 }
 
 /// Tiers without anything that could serve. It knows no probe's result: an address that does not
