@@ -82,6 +82,7 @@ fn options() -> Options {
         listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
         allow_local_backends: true,
         cluster_domain: "cluster.local".into(),
+        rate_limit_service: None,
         addresses: GatewayAddresses::Listeners,
     }
 }
