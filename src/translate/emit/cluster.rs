@@ -171,7 +171,7 @@ fn by_requests_host(name: &str, settings: &Dns) -> dynamic::ClusterConfig {
     let (first, longest) = settings.failure_refresh_rate;
     let cache = DnsCacheConfig {
         name: name.to_owned(),
-        dns_lookup_family: family.unwrap_or_default().into(),
+        dns_lookup_family: family.expect(IN_BOTH).into(),
         dns_refresh_rate: Some(duration(settings.refresh_rate)),
         dns_failure_refresh_rate: Some(config::cluster::v3::cluster::RefreshRate {
             base_interval: Some(duration(first)),
@@ -186,6 +186,8 @@ fn by_requests_host(name: &str, settings: &Dns) -> dynamic::ClusterConfig {
         ..dynamic::ClusterConfig::default()
     }
 }
+
+const IN_BOTH: &str = "both of Envoy's enums have the family's name";
 
 /// The name of a lookup family, in both of Envoy's enums of them.
 fn family(settings: &Dns) -> &'static str {
@@ -208,7 +210,7 @@ fn dns(settings: &Dns) -> DnsCluster {
             max_interval: Some(duration(longest)),
         }),
         respect_dns_ttl: settings.respect_ttl,
-        dns_lookup_family: family.unwrap_or_default().into(),
+        dns_lookup_family: family.expect(IN_BOTH).into(),
         ..DnsCluster::default()
     }
 }

@@ -168,13 +168,15 @@ impl Draft {
     /// Whether an address is in two tiers and is to be spoken to in two ways. An EDS cluster has each
     /// address once, in the first way.
     fn shares_addresses_unlike(&self) -> bool {
+        let references = self.tiers.iter().flatten();
+        let usable: Vec<&Reference> = references.filter(|it| it.failure.is_none()).collect();
+        // As nearly always: then no address has to be looked at.
+        let mut pairs = usable.windows(2);
+        if pairs.all(|pair| mixes::spoken_to_alike(pair[0], pair[1])) {
+            return false;
+        }
         let mut seen: BTreeMap<&Address, &Reference> = BTreeMap::new();
-        let mut usable = self
-            .tiers
-            .iter()
-            .flatten()
-            .filter(|it| it.failure.is_none());
-        usable.any(|reference| {
+        usable.into_iter().any(|reference| {
             let mut endpoints = reference.endpoints.iter();
             endpoints.any(|endpoint| {
                 let first = *seen.entry(&endpoint.address).or_insert(reference);

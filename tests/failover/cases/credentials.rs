@@ -2,7 +2,7 @@
 //! own is lost for it.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,9 +19,11 @@ use tokio::net::TcpListener;
 use crate::bench::{BACKEND_PORT, Bench, none_lost};
 use crate::table::Row;
 use locum_demo::dns::{Dns, SECONDS_TO_LIVE};
-use locum_demo::manifests::{backend_fqdn, backend_ip, policy};
+use locum_demo::manifests::{Ref, backend_fqdn, backend_ip, failover, policy};
 
 const HEADER: &str = "authorization";
+/// Requests go on to the next tier at once.
+const AT_ONCE: &str = "  retry: {nextTier: Immediately, codes: [503]}\n";
 /// Of the client.
 const OWN: &str = "Basic client";
 const SECONDS: u32 = 2;
@@ -103,8 +105,7 @@ pub(crate) async fn a_credential_stays_with_its_tier(bench: Bench) -> anyhow::Re
 /// The last tier by name, so that each has a cluster of its own.
 pub(crate) async fn a_credential_stays_with_its_cluster(bench: Bench) -> anyhow::Result<()> {
     let dns = Dns::start(SECONDS_TO_LIVE).await?;
-    let address: Ipv4Addr = bench.address(4).to_string().parse()?;
-    dns.set("third.example.net", address, Duration::ZERO);
+    dns.set("third.example.net", bench.address(4), Duration::ZERO);
     stays(bench, |bench, pod, host| match pod {
         "third" => backend_fqdn(pod, false, "third.example.net", BACKEND_PORT),
         _ => backend_ip(pod, false, &[bench.backend_address(host)]),
@@ -120,7 +121,6 @@ async fn stays(
 ) -> anyhow::Result<()> {
     let mut backends = String::new();
     let mut references = String::new();
-    let mut tiers = String::new();
     let mut witnesses = Vec::new();
     for ((pod, credential), host) in TIERS.into_iter().zip(2..) {
         let status = if pod == "third" { 200 } else { 503 };
@@ -135,13 +135,13 @@ async fn stays(
             )
         });
         references += &format!("        - {{{name}{}}}\n", set.unwrap_or_default());
-        tiers += &format!("    - {{name: {pod}, backendRefs: [{{{name}}}]}}\n");
     }
     bench.write_page(false)?;
     bench.write("2-backends.yaml", &backends)?;
     bench.write("3-route.yaml", &route(&references))?;
     bench.write("4-policy.yaml", &policy(NO_DETECTION))?;
-    bench.write("7-failover.yaml", &order(&tiers))?;
+    let tiers = TIERS.map(|(pod, _)| Ref::Backend(pod));
+    bench.write("7-failover.yaml", &failover(&tiers, AT_ONCE))?;
     bench.run().await?;
     bench.until_served_by("third").await?;
     // With and without one of the client's own at once, so that what is kept of one request would show
@@ -190,18 +190,5 @@ fn route(references: &str) -> String {
            parentRefs: [{{name: eg}}]\n  \
            rules:\n    \
              - backendRefs:\n{references}"
-    )
-}
-
-/// A policy whose requests go on to the next tier at once.
-fn order(tiers: &str) -> String {
-    format!(
-        "apiVersion: locum.dev/v1alpha1\n\
-         kind: FailoverPolicy\n\
-         metadata:\n  name: order\n\
-         spec:\n  \
-           targetRefs: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, name: ha-example}}]\n  \
-           retry: {{nextTier: Immediately, codes: [503]}}\n  \
-           tiers:\n{tiers}"
     )
 }
